@@ -1,0 +1,221 @@
+//! An allocation block: a range of addresses and who has each.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use crate::affinity::Owner;
+use crate::cidr::{self, IpVersion};
+use crate::timestamp;
+
+/// Who has an address, and what for. Several ordinals of a block may share one attribute.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Attribute {
+    /// The handle that releases the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handle_id: Option<String>,
+    /// Facts about the holder: `node`, `pod`, `namespace`, `timestamp`, `type`.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    pub secondary: BTreeMap<String, String>,
+    /// Fields this code does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Attribute {
+    /// The handle, without what an old migration tool appended to it after a carriage return.
+    pub fn handle(&self) -> Option<&str> {
+        self.handle_id.as_deref().map(|id| id.split('\r').next().unwrap_or(id))
+    }
+}
+
+/// A block as stored. The write that wins its compare-and-swap is the commit point of an allocation (invariant 1 of
+/// the design).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Block {
+    /// The addresses of the block.
+    pub cidr: IpNetwork,
+    /// The owner, `host:<node>` or `virtual:<name>`; `None` where nobody owns the block. This field, not the
+    /// affinity object, decides who owns it (invariant 3).
+    pub affinity: Option<String>,
+    /// When the owner claimed the block, RFC 3339; absent in blocks of old releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity_claim_time: Option<String>,
+    /// For each ordinal the index of its attribute, or `None` where the address is free.
+    pub allocations: Vec<Option<usize>>,
+    /// The free ordinals in the order in which they will be handed out: taken from the front, returned to the back,
+    /// so that an address rests as long as possible before it is used again.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub unallocated: Vec<usize>,
+    /// The attributes that allocations point to.
+    #[serde(deserialize_with = "null_is_empty")]
+    pub attributes: Vec<Attribute>,
+    /// Grows by one with every update of the block.
+    #[serde(rename = "sequenceNumber", default)]
+    pub sequence_number: u64,
+    /// The block's sequence number when each allocated ordinal was handed out, by ordinal in decimal: tells one
+    /// allocation of an address from a later one.
+    #[serde(rename = "sequenceNumberForAllocation", default, deserialize_with = "null_is_empty")]
+    pub sequence_number_for_allocation: BTreeMap<String, u64>,
+    /// Set on the way to deletion in datastores without compare-and-delete.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Fields this code does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl Block {
+    /// A new block of free addresses, owned by `owner` since `now`.
+    pub fn new(cidr: IpNetwork, owner: &Owner, now: SystemTime) -> Block {
+        let size = size_of(&cidr);
+        Block {
+            cidr: cidr::masked(&cidr),
+            affinity: Some(owner.to_string()),
+            affinity_claim_time: Some(timestamp::rfc3339(now)),
+            allocations: vec![None; size],
+            unallocated: (0..size).collect(),
+            attributes: Vec::new(),
+            sequence_number: timestamp::unix_nanos(now),
+            sequence_number_for_allocation: BTreeMap::new(),
+            deleted: false,
+            extra: Map::new(),
+        }
+    }
+
+    /// The family of the block's addresses.
+    pub fn version(&self) -> IpVersion {
+        cidr::version(&self.cidr)
+    }
+
+    /// The address with this ordinal, or `None` beyond the block's end.
+    pub fn address(&self, ordinal: usize) -> Option<IpAddr> {
+        if ordinal >= size_of(&self.cidr) {
+            return None;
+        }
+        cidr::from_number(self.version(), cidr::to_number(self.cidr.network()) + ordinal as u128)
+    }
+
+    /// The ordinal of an address, or `None` where it lies outside the block.
+    pub fn ordinal(&self, address: IpAddr) -> Option<usize> {
+        if IpVersion::of(address) != self.version() || !self.cidr.contains(address) {
+            return None;
+        }
+        usize::try_from(cidr::to_number(address) - cidr::to_number(self.cidr.network())).ok()
+    }
+
+    /// Whether `owner` owns the block.
+    pub fn is_owned_by(&self, owner: &Owner) -> bool {
+        self.affinity.as_deref() == Some(owner.to_string().as_str())
+    }
+
+    /// The attribute of an allocated ordinal; `None` where it is free or points to no attribute.
+    pub fn attribute_of(&self, ordinal: usize) -> Option<&Attribute> {
+        let index = (*self.allocations.get(ordinal)?)?;
+        self.attributes.get(index)
+    }
+
+    /// The allocated ordinals whose attribute carries `handle`, ascending.
+    pub fn ordinals_of<'a>(&'a self, handle: &'a str) -> impl Iterator<Item = usize> + 'a {
+        (0..self.allocations.len()).filter(move |&o| self.attribute_of(o).is_some_and(|a| a.handle() == Some(handle)))
+    }
+
+    /// The first way in which the block contradicts itself, or `None`. An inconsistent block is never allocated from.
+    pub fn inconsistency(&self) -> Option<String> {
+        let size = size_of(&self.cidr);
+        if self.allocations.len() != size {
+            return Some(format!("it has {} allocations for {size} addresses", self.allocations.len()));
+        }
+        for (ordinal, index) in self.allocations.iter().enumerate() {
+            if index.is_some_and(|index| index >= self.attributes.len()) {
+                return Some(format!("ordinal {ordinal} points to an attribute that does not exist"));
+            }
+        }
+        let mut free = vec![false; size];
+        for &ordinal in &self.unallocated {
+            match free.get_mut(ordinal) {
+                None => return Some(format!("unallocated ordinal {ordinal} lies outside it")),
+                Some(true) => return Some(format!("ordinal {ordinal} is unallocated twice")),
+                Some(seen) => *seen = true,
+            }
+        }
+        (0..size).find(|&o| free[o] == self.allocations[o].is_some()).map(|ordinal| {
+            let state = if free[ordinal] { "both allocated and" } else { "neither allocated nor" };
+            format!("ordinal {ordinal} is {state} unallocated")
+        })
+    }
+}
+
+/// The number of addresses in a block. Blocks have at most 4096 (`/20`, `/116`); a larger CIDR counts as 0, so that
+/// such an object is inconsistent instead of a reason to reserve memory.
+fn size_of(cidr: &IpNetwork) -> usize {
+    let host_bits = cidr::version(cidr).bits() - cidr.prefix();
+    if host_bits <= 12 { 1 << host_bits } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORDED: &str = r#"{"cidr":"192.168.1.64/30","affinity":"host:node1","affinity_claim_time":"2026-01-02T03:04:05Z","allocations":[0,null,null,0],"unallocated":[1,2],"attributes":[{"handle_id":"k8s-pod-network.3f1c","secondary":{"node":"node1","pod":"web-0"},"alternateOwnerAttrs":{"pod":"b"}}],"sequenceNumber":1767323045123456791,"sequenceNumberForAllocation":{"0":1767323045123456789,"3":1767323045123456790},"deleted":false,"hostAffinity":"x"}"#;
+
+    #[test]
+    fn stored_text_round_trips_with_unknown_fields_and_large_numbers() {
+        let block: Block = serde_json::from_str(RECORDED).unwrap();
+        assert_eq!(serde_json::to_string(&block).unwrap(), RECORDED);
+        assert_eq!(block.inconsistency(), None);
+        assert_eq!(block.ordinals_of("k8s-pod-network.3f1c").collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(block.ordinal("192.168.1.67".parse().unwrap()), Some(3));
+        assert_eq!(block.ordinal("192.168.1.68".parse().unwrap()), None);
+        assert_eq!(block.address(3), Some("192.168.1.67".parse().unwrap()));
+        assert_eq!(block.address(4), None);
+    }
+
+    #[test]
+    fn null_lists_of_old_releases_are_empty() {
+        let text = r#"{"cidr":"10.0.0.0/32","affinity":null,"allocations":[null],"unallocated":[0],"attributes":null,"sequenceNumberForAllocation":null}"#;
+        let block: Block = serde_json::from_str(text).unwrap();
+        assert!(block.attributes.is_empty() && block.affinity.is_none() && block.sequence_number == 0);
+        assert_eq!(block.inconsistency(), None);
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let good: Block = serde_json::from_str(RECORDED).unwrap();
+        let broken = |change: fn(&mut Block)| {
+            let mut block = good.clone();
+            change(&mut block);
+            block.inconsistency().unwrap()
+        };
+        assert!(broken(|b| b.allocations.truncate(3)).contains("3 allocations for 4"));
+        assert!(broken(|b| b.allocations[0] = Some(9)).contains("ordinal 0 points"));
+        assert!(broken(|b| b.unallocated = vec![1, 1, 2]).contains("ordinal 1 is unallocated twice"));
+        assert!(broken(|b| b.unallocated = vec![1, 2, 77]).contains("77 lies outside"));
+        assert!(broken(|b| b.unallocated = vec![1]).contains("ordinal 2 is neither"));
+        assert!(broken(|b| b.unallocated = vec![0, 1, 2]).contains("ordinal 0 is both"));
+        assert!(broken(|b| b.cidr = "10.0.0.0/8".parse().unwrap()).contains("for 0 addresses"));
+    }
+
+    #[test]
+    fn a_handle_ends_at_a_carriage_return() {
+        let attribute = Attribute { handle_id: Some("net.c1\r\nx".into()), ..Attribute::default() };
+        assert_eq!(attribute.handle(), Some("net.c1"));
+    }
+
+    #[test]
+    fn a_new_block_is_free_and_consistent() {
+        let owner = Owner::Host("n".into());
+        let block = Block::new("fd00::1:0/122".parse().unwrap(), &owner, SystemTime::UNIX_EPOCH);
+        assert_eq!(block.inconsistency(), None);
+        assert_eq!((block.unallocated.len(), block.unallocated[0]), (64, 0));
+        assert!(block.is_owned_by(&owner) && !block.is_owned_by(&Owner::Host("m".into())));
+    }
+}

@@ -1,0 +1,55 @@
+//! A handle: which blocks hold addresses of one container, so that they can be released without a search.
+
+use std::collections::BTreeMap;
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The number of addresses a handle has in each block. The handle's ID is in its key.
+///
+/// A handle may count more than the blocks hold (its owner died between two writes) but never less: that is what
+/// makes releasing by handle complete (invariant 2 of the design).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Handle {
+    /// Block CIDR to number of addresses.
+    pub block: BTreeMap<String, i64>,
+    /// Set on the way to deletion in datastores without compare-and-delete.
+    #[serde(default)]
+    pub deleted: bool,
+    /// Fields this code does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+impl Handle {
+    /// How many addresses the handle counts in a block.
+    pub fn count(&self, block: &IpNetwork) -> i64 {
+        self.block.get(&block.to_string()).copied().unwrap_or(0)
+    }
+
+    /// Sets the count for a block; zero removes the entry.
+    pub fn set(&mut self, block: &IpNetwork, count: i64) {
+        if count > 0 {
+            self.block.insert(block.to_string(), count);
+        } else {
+            self.block.remove(&block.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_as_recorded() {
+        let text = r#"{"block":{"192.168.84.128/26":1},"deleted":false}"#;
+        let mut handle: Handle = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&handle).unwrap(), text);
+        let block = "192.168.84.128/26".parse().unwrap();
+        assert_eq!(handle.count(&block), 1);
+        handle.set(&block, 0);
+        assert!(handle.block.is_empty());
+    }
+}

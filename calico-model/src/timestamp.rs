@@ -1,0 +1,107 @@
+//! The two textual forms in which Calico stores points in time, both in UTC.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time as the fields of a UTC calendar.
+struct Civil {
+    year: i64,
+    month: u32,
+    day: u32,
+    hour: u64,
+    minute: u64,
+    second: u64,
+}
+
+/// Splits seconds since 1970 into calendar fields, by the usual reckoning in eras of 400 years of 146 097 days that
+/// begin on 1 March, so that the leap day is the last of its year.
+fn civil(seconds: u64) -> Civil {
+    let days = (seconds / 86_400) as i64 + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    Civil {
+        year: year_of_era + era * 400 + i64::from(month <= 2),
+        month: month as u32,
+        day: (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32,
+        hour: seconds / 3_600 % 24,
+        minute: seconds / 60 % 60,
+        second: seconds % 60,
+    }
+}
+
+fn since_epoch(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// RFC 3339 in whole seconds, `2026-01-02T03:04:05Z`: creation and claim times. A time before 1970 is shown as 1970.
+pub fn rfc3339(time: SystemTime) -> String {
+    let c = civil(since_epoch(time).as_secs());
+    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", c.year, c.month, c.day, c.hour, c.minute, c.second)
+}
+
+/// Go's default text of a time, `2026-01-02 03:04:05.123456789 +0000 UTC`: the `timestamp` attribute of an
+/// allocation. The fraction loses its trailing zeros and is left out when zero.
+pub fn go_text(time: SystemTime) -> String {
+    let since = since_epoch(time);
+    let c = civil(since.as_secs());
+    let fraction = match since.subsec_nanos() {
+        0 => String::new(),
+        nanos => format!(".{nanos:09}").trim_end_matches('0').to_owned(),
+    };
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}{fraction} +0000 UTC",
+        c.year, c.month, c.day, c.hour, c.minute, c.second
+    )
+}
+
+/// A log line's time, `2026-01-02 03:04:05.123`, in milliseconds.
+pub fn log_text(time: SystemTime) -> String {
+    let since = since_epoch(time);
+    let c = civil(since.as_secs());
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:03}",
+        c.year,
+        c.month,
+        c.day,
+        c.hour,
+        c.minute,
+        c.second,
+        since.subsec_millis()
+    )
+}
+
+/// Nanoseconds since 1970: where a new block's sequence numbers start, so that a block deleted and created again
+/// never repeats one.
+pub fn unix_nanos(time: SystemTime) -> u64 {
+    since_epoch(time).as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64, nanos: u32) -> SystemTime {
+        UNIX_EPOCH + Duration::new(seconds, nanos)
+    }
+
+    #[test]
+    fn dates_around_leap_days() {
+        assert_eq!(rfc3339(at(0, 0)), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(at(951_782_400, 0)), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(at(1_709_251_199, 0)), "2024-02-29T23:59:59Z");
+        assert_eq!(rfc3339(at(1_709_251_200, 0)), "2024-03-01T00:00:00Z");
+        assert_eq!(rfc3339(at(4_107_542_400, 0)), "2100-03-01T00:00:00Z");
+        assert_eq!(rfc3339(at(1_767_323_045, 999_999_999)), "2026-01-02T03:04:05Z");
+    }
+
+    #[test]
+    fn go_fractions_lose_trailing_zeros() {
+        assert_eq!(go_text(at(1_767_323_045, 123_456_789)), "2026-01-02 03:04:05.123456789 +0000 UTC");
+        assert_eq!(go_text(at(1_767_323_045, 120_000_000)), "2026-01-02 03:04:05.12 +0000 UTC");
+        assert_eq!(go_text(at(1_767_323_045, 0)), "2026-01-02 03:04:05 +0000 UTC");
+        assert_eq!(log_text(at(1_767_323_045, 7_000_000)), "2026-01-02 03:04:05.007");
+    }
+}
