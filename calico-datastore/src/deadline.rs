@@ -1,0 +1,76 @@
+//! One bound on the time of a whole call, and the datastore under that bound.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::contract::{Answers, Datastore, Outcome, Want, Write};
+use crate::error::Error;
+
+/// The point in time at which a call gives up.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    /// The time given from the start.
+    pub limit: Duration,
+    end: Instant,
+}
+
+impl Deadline {
+    /// A deadline `limit` from now.
+    pub fn after(limit: Duration) -> Deadline {
+        Deadline { limit, end: Instant::now() + limit }
+    }
+
+    /// Waits for `work`, but not beyond the deadline: then it is dropped and the answer is `None`.
+    pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        timeout_at(self.end, work).await.ok()
+    }
+
+    /// As [`Deadline::bound`] for work on a datastore; `step` says what it does, for the error.
+    pub async fn within<T>(&self, step: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        match self.bound(work).await {
+            Some(result) => result,
+            None => Err(Error::TimedOut { step: step.to_owned(), after: self.limit }),
+        }
+    }
+}
+
+/// A datastore whose operations end at a deadline.
+#[derive(Debug, Clone, Copy)]
+pub struct Timed<D> {
+    store: D,
+    deadline: Deadline,
+}
+
+impl<D: Datastore> Timed<D> {
+    /// The store under the deadline.
+    pub fn new(store: D, deadline: Deadline) -> Timed<D> {
+        Timed { store, deadline }
+    }
+}
+
+impl<D: Datastore> Datastore for Timed<D> {
+    async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
+        self.deadline.within(&describe("read", wants), self.store.read(wants)).await
+    }
+
+    /// A commit cut off by the deadline is [`Outcome::Unknown`]: it may be on its way.
+    async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        match self.deadline.bound(self.store.commit(writes)).await {
+            Some(outcome) => outcome,
+            None => {
+                let keys: Vec<_> = writes.iter().map(|w| &w.key).collect();
+                let step = describe("write", &keys);
+                Ok(Outcome::Unknown(format!("no answer after {:.1?} to {step}", self.deadline.limit)))
+            }
+        }
+    }
+}
+
+fn describe<T: std::fmt::Display>(verb: &str, items: &[T]) -> String {
+    match items {
+        [one] => format!("{verb} {one}"),
+        [first, .., last] => format!("{verb} {} objects, from {first} to {last}", items.len()),
+        [] => verb.to_owned(),
+    }
+}

@@ -1,0 +1,56 @@
+//! What a caller of a datastore must tell apart.
+
+use std::time::Duration;
+
+use calico_model::object::Malformed;
+use thiserror::Error;
+
+/// Why a datastore did not answer, or did not apply anything.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The store cannot be reached or opened.
+    #[error("cannot {doing} the datastore {store}: {reason}; {advice}")]
+    Unreachable {
+        /// What was tried: open, read, write.
+        doing: &'static str,
+        /// Which store.
+        store: String,
+        /// What came back.
+        reason: String,
+        /// What the operator can do.
+        advice: &'static str,
+    },
+    /// The store refused this process.
+    #[error("may not {doing} the datastore {store}: {reason}; {advice}")]
+    Forbidden {
+        /// What was tried.
+        doing: &'static str,
+        /// Which store.
+        store: String,
+        /// What came back.
+        reason: String,
+        /// What the operator can do.
+        advice: &'static str,
+    },
+    /// What is stored is not what this code can work with.
+    #[error("the datastore {store} is unusable: {reason}; {advice}")]
+    Invalid {
+        /// Which store.
+        store: String,
+        /// What is wrong.
+        reason: String,
+        /// What the operator can do.
+        advice: &'static str,
+    },
+    /// One stored object is malformed.
+    #[error("a stored object is malformed: {0}; correct or delete it")]
+    Malformed(#[from] Malformed),
+    /// The deadline passed while waiting.
+    #[error("timed out after {after:.1?} while waiting for the datastore to {step}; timeout_seconds bounds this call")]
+    TimedOut {
+        /// What was being waited for.
+        step: String,
+        /// The time given to the whole call.
+        after: Duration,
+    },
+}

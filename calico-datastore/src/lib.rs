@@ -1,0 +1,13 @@
+//! The datastore contract, and the places that keep Calico's objects behind it.
+//!
+//! Two operations carry everything: [`Datastore::read`] answers a batch of keys and listings together, and
+//! [`Datastore::commit`] applies an ordered list of writes, each with the revision it expects.
+
+mod contract;
+pub mod deadline;
+mod error;
+pub mod local;
+
+pub use contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
+pub use deadline::{Deadline, Timed};
+pub use error::Error;
