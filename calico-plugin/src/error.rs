@@ -1,0 +1,54 @@
+//! What goes wrong before any address or interface is at stake.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use calico_model::endpoint_name::NameError;
+use cni_spec::error::code;
+use thiserror::Error as ThisError;
+
+/// The texts that upstream has, too, are upstream's.
+#[derive(Debug, ThisError)]
+#[allow(missing_docs, reason = "each variant's fields are the ones its text shows")]
+pub enum Error {
+    #[error("failed to load netconf: {0}")]
+    Config(String),
+    #[error("error creating calico client: {0}")]
+    Datastore(calico_datastore::Error),
+    #[error("error getting ClusterInformation: {0}")]
+    ClusterInformation(String),
+    #[error("Calico is currently not ready to process requests")]
+    NotReady { advice: &'static str },
+    #[error("{0}")]
+    Name(#[from] NameError),
+    #[error(
+        "{path} does not exist: check that the calico/node container is running and has mounted /var/lib/calico/",
+        path = .0.display()
+    )]
+    NoNodeNameFile(PathBuf),
+    #[error("this host has no usable name: set nodename in the network configuration")]
+    NoNodeName,
+    #[error("failed to read MTU file: {path}: {reason}", path = .path.display())]
+    MtuFile { path: PathBuf, reason: String },
+    #[error("timed out after {limit:.0?} waiting for the host lock {path}{holder}", path = .path.display())]
+    Lock { path: PathBuf, limit: Duration, holder: String },
+    #[error("{0}")]
+    Unsupported(String),
+    #[error("the call was ended by {0}; what it had done is undone")]
+    Signal(&'static str),
+    #[error("cannot start the runtime of this process: {0}")]
+    Runtime(std::io::Error),
+}
+
+impl From<Error> for cni_spec::Error {
+    fn from(error: Error) -> cni_spec::Error {
+        let (code, advice) = match &error {
+            Error::Lock { .. } => (code::TRY_AGAIN, "another call on this host is stuck: see its process"),
+            Error::Datastore(calico_datastore::Error::TimedOut { .. }) => (code::TRY_AGAIN, ""),
+            Error::NotReady { advice } => (code::INTERNAL, *advice),
+            Error::Signal(_) => (code::TRY_AGAIN, ""),
+            _ => (code::INTERNAL, ""),
+        };
+        cni_spec::Error::new(code, error.to_string()).with_details(advice)
+    }
+}

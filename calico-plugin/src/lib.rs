@@ -1,0 +1,17 @@
+//! What the executables `calico` and `calico-ipam` share, and a library for neither the CNI protocol nor allocation:
+//! the network configuration, who and where a call is for, the log, the host lock and the run of a call in time.
+
+pub mod call;
+pub mod config;
+mod error;
+pub mod identifiers;
+pub mod lock;
+pub mod log;
+pub mod node_name;
+pub mod process;
+pub mod readiness;
+
+pub use config::NetConf;
+pub use error::Error;
+pub use identifiers::Identifiers;
+pub use log::Log;
