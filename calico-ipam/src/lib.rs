@@ -1,0 +1,99 @@
+//! Calico's IP address management.
+//!
+//! Addresses are handed out from blocks. A host claims a block by writing an affinity, and allocates from it by
+//! compare-and-swap on the block; a handle remembers in which blocks a container has addresses. The rules that every
+//! operation here keeps (the design's invariants 1 to 3, repeated in docs/architecture.md):
+//!
+//! * The block write that wins its compare-and-swap is the commit point of an allocation.
+//! * A handle may count too much but never too little, so that releasing by handle releases everything.
+//! * `block.affinity` decides who owns a block; an affinity that is not confirmed is a claim in progress.
+//!
+//! Every operation works by content: after a lost answer it reads again and looks for its own mark.
+
+mod assign;
+mod audit;
+mod block;
+mod claim;
+mod error;
+mod go_rand;
+mod go_rand_seed;
+mod inputs;
+pub mod plugin;
+mod pools;
+mod release;
+pub mod start_block;
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use calico_model::{Attribute, Owner};
+use ipnetwork::IpNetwork;
+
+pub use assign::{Assigned, AutoAssign, Demand, Shortfall};
+pub use audit::{Finding, audit};
+pub use error::Error;
+pub use inputs::Inputs;
+
+/// How often a write that loses its compare-and-swap is tried again. Each loss is another writer's success, so only
+/// a fault elsewhere uses this up.
+const RETRIES: usize = 100;
+
+/// Address management for one host, on one datastore.
+pub struct Ipam<D> {
+    store: D,
+    node: String,
+    now: SystemTime,
+}
+
+impl<D> Ipam<D> {
+    /// Address management for `node`. `now` dates what this call creates.
+    pub fn new(store: D, node: &str, now: SystemTime) -> Ipam<D> {
+        Ipam { store, node: node.to_owned(), now }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner::Host(self.node.clone())
+    }
+}
+
+/// One address of a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocation {
+    /// The address.
+    pub address: IpAddr,
+    /// The block it was taken from.
+    pub block: IpNetwork,
+}
+
+/// The allocations of one call: under which mark they are made and where they may be, so that they can be undone even
+/// if an answer was lost or the call was cut short.
+#[derive(Debug)]
+pub struct Lease {
+    holder: Attribute,
+    handle: String,
+    tried: RefCell<BTreeSet<IpNetwork>>,
+}
+
+impl Lease {
+    /// Allocations for `handle`. The attributes must be this call's alone (their `timestamp` makes them so): they are
+    /// how it recognises its own writes.
+    pub fn new(handle: &str, attributes: impl IntoIterator<Item = (String, String)>) -> Lease {
+        let holder = Attribute {
+            handle_id: Some(handle.to_owned()),
+            secondary: attributes.into_iter().collect(),
+            extra: serde_json::Map::new(),
+        };
+        Lease { holder, handle: handle.to_owned(), tried: RefCell::default() }
+    }
+
+    /// The handle.
+    pub fn handle(&self) -> &str {
+        &self.handle
+    }
+
+    fn trying(&self, block: IpNetwork) {
+        self.tried.borrow_mut().insert(block);
+    }
+}

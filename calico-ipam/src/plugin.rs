@@ -1,0 +1,248 @@
+//! Address management as a CNI plugin: what `calico-ipam` does when it is executed, and `calico` without executing it.
+
+use std::cell::OnceCell;
+use std::time::{Duration, SystemTime};
+
+use calico_datastore::local::Local;
+use calico_datastore::{Datastore, Deadline, Stored, Timed};
+use calico_model::{Handle, IpPool, IpVersion, cidr, timestamp};
+use calico_plugin::config::DatastoreConf;
+use calico_plugin::lock::{self, HostLock};
+use calico_plugin::{Identifiers, Log, NetConf, call, node_name};
+use cni_spec::error::code;
+use cni_spec::result::{Ip, Route};
+use cni_spec::{Cidr, Request, Success};
+use ipnetwork::IpNetwork;
+
+use crate::{Allocation, AutoAssign, Demand, Error, Inputs, Ipam, Lease};
+
+/// The time that undoing a failed ADD has for itself: a call that used up its own time can still clean up.
+pub const UNDO_TIME: Duration = Duration::from_secs(10);
+
+/// One call, and whom it is for.
+pub struct Call {
+    /// The network configuration.
+    pub conf: NetConf,
+    /// The container.
+    pub ids: Identifiers,
+    /// The node.
+    pub node: String,
+    /// The log.
+    pub log: Log,
+    /// What dates everything this call creates.
+    pub now: SystemTime,
+}
+
+impl Call {
+    /// Reads a request; `args` are its `CNI_ARGS`, as far as they shall be seen.
+    pub fn read(request: &Request, args: &str, component: &'static str) -> Result<Call, cni_spec::Error> {
+        let conf = NetConf::parse(request)?;
+        let log = Log::open(component, conf.log_level, conf.log_file.as_deref());
+        let node = node_name::determine(&conf.node)?;
+        let ids = Identifiers::read(request, args)?;
+        // A node or container that cannot be named is refused before anything is done.
+        ids.endpoint(&node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
+        Ok(Call { conf, ids, node, log, now: SystemTime::now() })
+    }
+
+    /// Waits for the host lock, then starts the clock of the call.
+    pub async fn lock(&self) -> Result<(HostLock, Deadline), cni_spec::Error> {
+        let lock = HostLock::acquire(&self.conf.lock_file, lock::PATIENCE, &self.log).await?;
+        Ok((lock, Deadline::after(self.conf.timeout)))
+    }
+
+    /// Opens the datastore within the deadline.
+    pub async fn open(&self, deadline: Deadline) -> Result<Local, cni_spec::Error> {
+        let DatastoreConf::Local(path) = &self.conf.datastore;
+        let opened = deadline.within(&format!("open {}", path.display()), Local::open(path)).await;
+        Ok(opened.map_err(calico_plugin::Error::Datastore)?)
+    }
+
+    /// Creates this node and the configuration's pools where the embedded store lacks them.
+    pub async fn seed(&self, store: &Local, deadline: Deadline) -> Result<(), cni_spec::Error> {
+        let pools = self.conf.ipam.pool_cidrs();
+        let seeded = deadline.within("create this node and its pools", store.seed(&self.node, &pools)).await;
+        Ok(seeded.map_err(calico_plugin::Error::Datastore)?)
+    }
+
+    /// Address management for this call.
+    pub fn ipam<D: Datastore>(&self, store: D) -> Ipam<D> {
+        Ipam::new(store, &self.node, self.now)
+    }
+
+    /// The lease of this call's allocations.
+    pub fn lease(&self) -> Lease {
+        let attributes =
+            [("node".to_owned(), self.node.clone()), ("timestamp".to_owned(), timestamp::go_text(self.now))];
+        Lease::new(&self.ids.handle(&self.conf.network), attributes)
+    }
+
+    /// Takes back what a failed call may have got. A failure is logged: the error of the call is the one to report.
+    pub async fn undo(&self, store: &Local, lease: &Lease) {
+        let ipam = self.ipam(Timed::new(store, Deadline::after(UNDO_TIME)));
+        if let Err(error) = ipam.undo(lease).await {
+            self.log
+                .error("could not take back addresses; DEL will", &[("error", &error), ("handle", &lease.handle())]);
+        }
+    }
+
+    /// Releases the addresses of the handles that were read: all that this container has.
+    pub async fn release(
+        &self,
+        store: &Local,
+        deadline: Deadline,
+        handles: Vec<Stored<Handle>>,
+    ) -> Result<(), cni_spec::Error> {
+        if handles.is_empty() {
+            return Ok(deadline.within("write", store.settle()).await.map_err(Error::from)?);
+        }
+        let ipam = self.ipam(Timed::new(store, deadline));
+        for handle in handles {
+            ipam.release_by_handle(Some(handle)).await?;
+        }
+        Ok(())
+    }
+
+    /// The handles under which this container's addresses may be recorded: today's, and the bare container ID of the
+    /// second generation.
+    pub fn handles(&self) -> [String; 2] {
+        [self.ids.handle(&self.conf.network), self.ids.container_id.clone()]
+    }
+}
+
+/// Assigns the addresses that the configuration and the caller ask for.
+///
+/// The result is that of the established `calico-ipam`: an automatic address has the mask of its block, and each
+/// address comes with a route to its own network.
+pub async fn assign<D: Datastore>(
+    call: &Call,
+    ipam: &Ipam<D>,
+    inputs: &Inputs,
+    lease: &Lease,
+) -> Result<Success, cni_spec::Error> {
+    let networks = match call.ids.address {
+        Some(address) => {
+            let Allocation { address, .. } = ipam.assign_address(inputs, address, lease).await?;
+            vec![Cidr::from(address)]
+        }
+        None => {
+            let mut demands = Vec::new();
+            for version in call.conf.ipam.families() {
+                let pools = resolve_pools(call.conf.ipam.pools(version), &inputs.pools, version)?;
+                demands.push(Demand { version, count: 1, pools });
+            }
+            let assigned = ipam.auto_assign(inputs, &AutoAssign { demands }, lease).await?;
+            if let Some(shortfall) = assigned.shortfalls.first() {
+                let advice = "add a pool, or delete containers that are no longer needed";
+                return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(advice));
+            }
+            let with_mask = |a: Allocation| Cidr { address: a.address, prefix: a.block.prefix() };
+            assigned.allocations.into_iter().map(with_mask).collect()
+        }
+    };
+    Ok(Success {
+        ips: networks.iter().map(|&address| Ip { address, gateway: None, interface: None }).collect(),
+        routes: networks.iter().map(|&dst| Route { dst, gw: None }).collect(),
+        ..Success::default()
+    })
+}
+
+/// The CIDRs of pools that are given by CIDR or by name.
+fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Result<Vec<IpNetwork>, cni_spec::Error> {
+    let resolve = |text: &String| {
+        let named = || pools.iter().find(|pool| pool.metadata.name == *text).map(IpPool::cidr);
+        let parsed = text.parse().ok().filter(|_| text.contains('/')).map(|net| cidr::masked(&net));
+        let cidr = parsed.or_else(named).ok_or_else(|| {
+            let known: Vec<&str> = pools.iter().map(|pool| pool.metadata.name.as_str()).collect();
+            cni_spec::Error::internal(format!("error parsing pool \"{text}\": it is neither a CIDR nor a pool's name"))
+                .with_details(format!("known pools: {}", known.join(", ")))
+        })?;
+        if cidr::version(&cidr) != version {
+            let problem = format!("error parsing pool \"{text}\": \"{}\" isn't a IPv{version} address", cidr.ip());
+            return Err(cni_spec::Error::internal(problem));
+        }
+        Ok(cidr)
+    };
+    wanted.iter().map(resolve).collect()
+}
+
+/// The executable's ADD.
+pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
+    call::block_on(async {
+        let call = Call::read(request, &request.args, "ipam")?;
+        let (opened, lease) = (OnceCell::new(), call.lease());
+        let work = call::until_signal(async {
+            let (_lock, deadline) = call.lock().await?;
+            let store = call.open(deadline).await?;
+            let store = opened.get_or_init(|| store);
+            call.seed(store, deadline).await?;
+            let ipam = call.ipam(Timed::new(store, deadline));
+            let inputs = ipam.read_inputs().await?;
+            assign(&call, &ipam, &inputs, &lease).await
+        });
+        let result = call::catch_panic("ADD", work).await;
+        match (&result, opened.get()) {
+            (Ok(success), _) => {
+                let addresses = addresses(success);
+                call.log.info("assigned", &[("addresses", &addresses), ("handle", &lease.handle())]);
+            }
+            (Err(_), Some(store)) => call.undo(store, &lease).await,
+            (Err(_), None) => {}
+        }
+        result
+    })
+}
+
+/// The executable's DEL: releases everything of the container, and succeeds where there is nothing.
+pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
+    call::block_on(async {
+        let call = Call::read(request, &request.args, "ipam")?;
+        let (_lock, deadline) = call.lock().await?;
+        let store = call.open(deadline).await?;
+        let ipam = call.ipam(Timed::new(&store, deadline));
+        let mut handles = Vec::new();
+        for handle in call.handles() {
+            handles.extend(ipam.read_handle(&handle).await?);
+        }
+        call.release(&store, deadline, handles).await?;
+        call.log.info("released", &[("handle", &call.handles()[0])]);
+        Ok(())
+    })
+}
+
+/// The addresses of a result, for the log.
+pub fn addresses(success: &Success) -> String {
+    success.ips.iter().map(|ip| ip.address.address.to_string()).collect::<Vec<_>>().join(",")
+}
+
+impl From<Error> for cni_spec::Error {
+    fn from(error: Error) -> cni_spec::Error {
+        let code = match &error {
+            Error::Datastore(calico_datastore::Error::TimedOut { .. }) | Error::RetriesUsedUp { .. } => code::TRY_AGAIN,
+            _ => code::INTERNAL,
+        };
+        cni_spec::Error::new(code, error.to_string()).with_details(error.advice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_are_given_by_cidr_or_name() {
+        let pools = [
+            IpPool::routed("blue", "10.1.0.0/16".parse().unwrap()),
+            IpPool::routed("red", "fd00::/64".parse().unwrap()),
+        ];
+        let resolve = |texts: &[&str], version| {
+            let texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+            resolve_pools(&texts, &pools, version).map_err(|error| error.msg)
+        };
+        let expected: Vec<IpNetwork> = vec!["10.9.0.0/16".parse().unwrap(), "10.1.0.0/16".parse().unwrap()];
+        assert_eq!(resolve(&["10.9.3.0/16", "blue"], IpVersion::V4).unwrap(), expected);
+        assert!(resolve(&["green"], IpVersion::V4).unwrap_err().starts_with("error parsing pool \"green\": "));
+        let family = resolve(&["red"], IpVersion::V4).unwrap_err();
+        assert_eq!(family, "error parsing pool \"red\": \"fd00::\" isn't a IPv4 address");
+    }
+}

@@ -1,0 +1,132 @@
+//! Giving addresses back.
+
+use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
+use calico_model::{Attribute, Block, Handle, Key};
+use ipnetwork::IpNetwork;
+
+use crate::error::Error;
+use crate::{Ipam, Lease, RETRIES, block};
+
+impl<D: Datastore> Ipam<D> {
+    /// Reads a handle for [`Ipam::release_by_handle`].
+    pub async fn read_handle(&self, handle: &str) -> Result<Option<Stored<Handle>>, Error> {
+        Ok(self.store.read(&[Want::Get(Key::Handle(handle.to_owned()))]).await?.get()?)
+    }
+
+    /// Releases every address of a handle that was read. Without a handle there is nothing to release.
+    pub async fn release_by_handle(&self, known: Option<Stored<Handle>>) -> Result<(), Error> {
+        let Some(known) = known else { return Ok(()) };
+        let Key::Handle(id) = known.key.clone() else { return Ok(()) };
+        let blocks = blocks_of(&known.value);
+        self.settle_from(&id, Some(known), blocks, |_| true).await
+    }
+
+    /// Takes back what `lease` may have got, whether or not this process ever heard of it.
+    pub async fn undo(&self, lease: &Lease) -> Result<(), Error> {
+        let tried: Vec<IpNetwork> = lease.tried.borrow().iter().copied().collect();
+        self.settle(lease.handle(), tried, |attribute| attribute == &lease.holder).await
+    }
+
+    /// Releases the addresses of a handle in the given blocks whose attribute is `chosen`, and makes the handle count
+    /// exactly what is left there.
+    ///
+    /// Each block is rewritten even if nothing in it is released, before the handle's entry goes: a request of a dead
+    /// process that is still on its way then loses its compare-and-swap instead of allocating an address that no
+    /// handle remembers (invariant 2 of the design).
+    pub(crate) async fn settle(
+        &self,
+        handle: &str,
+        blocks: Vec<IpNetwork>,
+        chosen: impl Fn(&Attribute) -> bool,
+    ) -> Result<(), Error> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let known = self.read_handle(handle).await?;
+        self.settle_from(handle, known, blocks, chosen).await
+    }
+
+    /// As [`Ipam::settle`], with the handle as it was read.
+    async fn settle_from(
+        &self,
+        handle: &str,
+        known: Option<Stored<Handle>>,
+        blocks: Vec<IpNetwork>,
+        chosen: impl Fn(&Attribute) -> bool,
+    ) -> Result<(), Error> {
+        let block_wants: Vec<Want> = blocks.iter().map(|&cidr| Want::Get(Key::Block(cidr))).collect();
+        let all_wants: Vec<Want> =
+            [Want::Get(Key::Handle(handle.to_owned()))].into_iter().chain(block_wants.clone()).collect();
+        let mut known = Some(known);
+        let mut last = String::new();
+        for _ in 0..RETRIES {
+            let (counted, mut answers) = match known.take() {
+                Some(counted) => (counted, self.store.read(&block_wants).await?),
+                None => {
+                    let mut answers = self.store.read(&all_wants).await?;
+                    (answers.get()?, answers)
+                }
+            };
+            let mut left = counted.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
+            let mut writes = Vec::new();
+            for cidr in &blocks {
+                let remaining = match answers.get::<Block>()? {
+                    Some(stored) => {
+                        let (write, remaining) = take_back(stored, handle, &chosen);
+                        writes.push(write);
+                        remaining
+                    }
+                    None => 0,
+                };
+                left.set(cidr, remaining);
+            }
+            writes.extend(counted.and_then(|counted| recount(counted, left)));
+            if writes.is_empty() {
+                return Ok(());
+            }
+            match self.store.commit(&writes).await? {
+                Outcome::Applied(_) => return Ok(()),
+                Outcome::Conflict { index, .. } => last = format!("another writer changed {}", writes[index].key),
+                Outcome::Unknown(reason) => last = reason,
+            }
+        }
+        Err(Error::RetriesUsedUp { last })
+    }
+}
+
+/// The block without the chosen addresses of a handle, and how many the handle still has in it.
+fn take_back(stored: Stored<Block>, handle: &str, chosen: impl Fn(&Attribute) -> bool) -> (Write, i64) {
+    let Stored { key, revision, value: mut block } = stored;
+    let (mut ordinals, mut remaining) = (Vec::new(), 0);
+    for ordinal in block.ordinals_of(handle) {
+        if block.attribute_of(ordinal).is_some_and(&chosen) {
+            ordinals.push(ordinal);
+        } else {
+            remaining += 1;
+        }
+    }
+    if ordinals.is_empty() {
+        block::touch(&mut block);
+    } else {
+        block::release(&mut block, &ordinals);
+    }
+    let nobodys = block.affinity.is_none() && block::is_empty(&block);
+    let write = if nobodys { Write::delete(key, revision) } else { Write::update(key, revision, block) };
+    (write, remaining)
+}
+
+/// The write that makes a handle count what is left; `None` where it already does.
+fn recount(counted: Stored<Handle>, left: Handle) -> Option<Write> {
+    if left.block.is_empty() {
+        Some(Write::delete(counted.key, counted.revision))
+    } else if left != counted.value {
+        Some(Write::update(counted.key, counted.revision, left))
+    } else {
+        None
+    }
+}
+
+fn blocks_of(handle: &Handle) -> Vec<IpNetwork> {
+    // An entry that is no CIDR names no block; it goes with the handle.
+    handle.block.keys().filter_map(|cidr| cidr.parse().ok()).map(|cidr| calico_model::cidr::masked(&cidr)).collect()
+}

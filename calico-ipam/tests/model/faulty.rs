@@ -1,0 +1,201 @@
+//! A datastore that behaves as badly as the contract allows.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use calico_datastore::local::Local;
+use calico_datastore::{Answers, Datastore, Error, Outcome, Revision, Want, Write};
+
+/// How a commit is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// All writes or none, as etcd and the local store do.
+    Atomic,
+    /// One after the other up to the first conflict, as Kubernetes does.
+    Ordered,
+}
+
+/// How often things go wrong, in percent of the occasions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// Another writer comes between two keys of a read, or before a write.
+    pub writers: u32,
+    /// The answer to a commit is lost: it was applied, in part or not at all.
+    pub lost: u32,
+    /// The answer to a commit is lost, and the rest of it is applied at some later time.
+    pub late: u32,
+}
+
+impl Faults {
+    /// Nothing goes wrong.
+    pub const NONE: Faults = Faults { writers: 0, lost: 0, late: 0 };
+}
+
+type OtherWriter = Box<dyn Fn(u64) -> Pin<Box<dyn Future<Output = ()>>>>;
+
+/// The badly behaved store.
+pub struct Faulty {
+    store: Rc<Local>,
+    style: Style,
+    faults: Faults,
+    random: Cell<u64>,
+    other_writer: RefCell<Option<OtherWriter>>,
+    /// Writes still on their way.
+    late: RefCell<Vec<Vec<Write>>>,
+    commits_left: Cell<Option<u8>>,
+}
+
+impl Faulty {
+    pub fn new(store: Rc<Local>, style: Style, faults: Faults, seed: u64) -> Faulty {
+        Faulty {
+            store,
+            style,
+            faults,
+            random: Cell::new(seed | 1),
+            other_writer: RefCell::default(),
+            late: RefCell::default(),
+            commits_left: Cell::new(None),
+        }
+    }
+
+    pub fn set_other_writer(&self, writer: impl Fn(u64) -> Pin<Box<dyn Future<Output = ()>>> + 'static) {
+        *self.other_writer.borrow_mut() = Some(Box::new(writer));
+    }
+
+    /// From now on: the process dies after so many commits, in the middle of the next.
+    pub fn dies_after(&self, commits: Option<u8>) {
+        self.commits_left.set(commits);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.commits_left.get() == Some(0)
+    }
+
+    pub fn anything_late(&self) -> bool {
+        !self.late.borrow().is_empty()
+    }
+
+    /// What is late lands now.
+    pub async fn calm_down(&self) {
+        while self.anything_late() {
+            self.land_one().await;
+        }
+    }
+
+    async fn land_one(&self) {
+        let index = self.draw() as usize % self.late.borrow().len();
+        let writes = self.late.borrow_mut().swap_remove(index);
+        match self.style {
+            Style::Atomic => {
+                crate::apply(&self.store, &writes).await;
+            }
+            Style::Ordered => {
+                for write in writes {
+                    if !crate::apply(&self.store, &[write]).await {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// xorshift64: enough for choosing faults, and the same on every machine.
+    fn draw(&self) -> u64 {
+        let mut x = self.random.get();
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.set(x);
+        x >> 16
+    }
+
+    fn happens(&self, percent: u32) -> bool {
+        percent > 0 && self.draw() % 100 < u64::from(percent)
+    }
+
+    async fn interruption(&self) {
+        if self.anything_late() && self.happens(30) {
+            self.land_one().await;
+        }
+        if self.happens(self.faults.writers) {
+            let random = self.draw();
+            let work = self.other_writer.borrow().as_ref().map(|writer| writer(random));
+            if let Some(work) = work {
+                work.await;
+            }
+        }
+    }
+
+    fn dead() -> Error {
+        Error::Unreachable { doing: "use", store: "any".into(), reason: "the process is dead".into(), advice: "" }
+    }
+}
+
+impl Datastore for Faulty {
+    async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
+        if self.is_dead() {
+            return Err(Faulty::dead());
+        }
+        let mut answers = Vec::new();
+        for want in wants {
+            self.interruption().await;
+            answers.push(self.store.read(std::slice::from_ref(want)).await?.entries());
+        }
+        Ok(Answers::new(answers))
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        if self.is_dead() {
+            return Err(Faulty::dead());
+        }
+        let dying = match self.commits_left.get() {
+            Some(left) => {
+                self.commits_left.set(Some(left - 1));
+                left == 1
+            }
+            None => false,
+        };
+        self.interruption().await;
+        let (lost, late) = (self.happens(self.faults.lost) || dying, self.happens(self.faults.late));
+        if !lost && !late {
+            return self.apply(writes).await;
+        }
+        // The connection breaks somewhere: what comes after that point is not applied now.
+        let reached = match self.style {
+            Style::Atomic => [0, writes.len()][self.draw() as usize % 2],
+            Style::Ordered => self.draw() as usize % (writes.len() + 1),
+        };
+        let first = match self.style {
+            Style::Atomic if reached == 0 => Outcome::Applied(Vec::new()),
+            _ => self.apply(&writes[..reached]).await?,
+        };
+        let rest = &writes[reached..];
+        if late && !rest.is_empty() && matches!(first, Outcome::Applied(_)) {
+            self.late.borrow_mut().push(rest.to_vec());
+        }
+        if dying {
+            return Err(Faulty::dead());
+        }
+        Ok(Outcome::Unknown("the answer was lost".to_owned()))
+    }
+}
+
+impl Faulty {
+    async fn apply(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        if self.style == Style::Atomic {
+            return self.store.commit(writes).await;
+        }
+        let mut applied: Vec<Revision> = Vec::new();
+        for (index, write) in writes.iter().enumerate() {
+            match self.store.commit(std::slice::from_ref(write)).await? {
+                Outcome::Applied(revisions) => applied.extend(revisions),
+                Outcome::Conflict { .. } => return Ok(Outcome::Conflict { index, applied }),
+                Outcome::Unknown(reason) => return Ok(Outcome::Unknown(reason)),
+            }
+            self.interruption().await;
+        }
+        Ok(Outcome::Applied(applied))
+    }
+}
