@@ -1,0 +1,294 @@
+//! ADD: addresses, an interface that has them, and the record of both.
+//!
+//! Everything that needs no address is made by the kernel thread while the addresses are being committed; nothing gets
+//! an address before it is (invariant 1 of the design). Whatever fails, also a signal, undoes all of it.
+
+use std::cell::OnceCell;
+use std::time::{Duration, Instant};
+
+use calico_datastore::local::Local;
+use calico_datastore::{Datastore, Deadline, Expect, Stored, Timed, Want};
+use calico_ipam::Inputs;
+use calico_ipam::plugin::{self, Call};
+use calico_model::endpoint_name::EndpointId;
+use calico_model::{Listing, WorkloadEndpoint};
+use calico_plugin::config::IpamConf;
+use calico_plugin::lock::HostLock;
+use calico_plugin::{call, node_name, readiness};
+use cni_spec::error::code;
+use cni_spec::result::{Interface, Ip};
+use cni_spec::{Cidr, Error, Request, Success};
+
+use crate::dataplane::{self, Addressing, Kernel, Link, Prepared};
+use crate::delegate::Delegate;
+use crate::endpoint::{self, Recorded};
+use crate::undo::Done;
+
+/// Serves an ADD.
+pub fn add(request: &Request) -> Result<Success, Error> {
+    call::block_on(async {
+        let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
+        node_name::check_file(&call.conf.node)?;
+        let mtu = call.conf.effective_mtu()?;
+        let own = call.conf.ipam.plugin == IpamConf::OWN_PLUGIN && !call.conf.ipam.exec;
+        let delegate = if own { None } else { Some(Delegate::find(&call.conf.ipam.plugin, request)?) };
+        let done = Done::new(&call, delegate.as_ref());
+        let opened = OnceCell::new();
+        let work = async {
+            // An executed plugin takes the lock itself.
+            let (lock, deadline) = match own {
+                true => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
+                false => (None, Deadline::after(call.conf.timeout)),
+            };
+            let store = call.open(deadline).await?;
+            let store = opened.get_or_init(|| store);
+            let id = call.ids.endpoint(&call.node, &request.ifname);
+            Add { request, call: &call, id, store, deadline, mtu, done: &done }.run(lock).await
+        };
+        let result = call::catch_panic("ADD", call::until_signal(work)).await;
+        if let Err(error) = &result {
+            call.log.error("ADD failed", &[("container", &call.ids.container_id), ("error", error)]);
+            if let Some(store) = opened.get() {
+                done.undo(&call, store).await;
+            }
+        }
+        result
+    })
+}
+
+/// One ADD.
+struct Add<'a> {
+    request: &'a Request,
+    call: &'a Call,
+    id: EndpointId,
+    store: &'a Local,
+    deadline: Deadline,
+    mtu: Option<u32>,
+    done: &'a Done<'a>,
+}
+
+impl Add<'_> {
+    async fn run(&self, lock: Option<HostLock>) -> Result<Success, Error> {
+        let started = Instant::now();
+        self.call.seed(self.store, self.deadline).await?;
+        let store = Timed::new(self.store, self.deadline);
+        let mut wants = vec![readiness::want()];
+        wants.extend(endpoint::wants(self.call, &self.id)?);
+        wants.extend(Inputs::wants(&self.call.node));
+        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
+        readiness::check(&mut answers)?;
+        let recorded = Recorded::take(self.call, &self.id, &mut answers);
+        if let Some(endpoint) = recorded.endpoint {
+            return self.repeat(endpoint, recorded.lacks_profile).await;
+        }
+        let inputs = Inputs::take(&self.call.node, &mut answers);
+        let read = started.elapsed();
+
+        let assigning = async {
+            let success = match self.done.delegate {
+                None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
+                Some(delegate) => {
+                    self.done.delegated.set(true);
+                    delegate.add(self.deadline).await
+                }
+            };
+            drop(lock);
+            success
+        };
+        let (success, prepared, kernel_time) = match self.done.delegate {
+            None => {
+                let families = self.families();
+                let (success, prepared) = tokio::join!(assigning, self.prepare(&store, families));
+                // Where both fail, the addresses are the first thing an operator has to look at.
+                let success = success?;
+                let (prepared, time) = prepared?;
+                (success, prepared, time)
+            }
+            Some(_) => {
+                // Only its answer tells which families the interface must be prepared for.
+                let success = assigning.await?;
+                let has = |ipv4: bool| success.ips.iter().any(|ip| ip.address.address.is_ipv4() == ipv4);
+                let (prepared, time) = self.prepare(&store, (has(true), has(false))).await?;
+                (success, prepared, time)
+            }
+        };
+        let assigned = started.elapsed();
+        let finishing = Instant::now();
+        self.finish(&success).await?;
+        let kernel_time = kernel_time + finishing.elapsed();
+
+        let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
+        let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
+        endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile).await?;
+        let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
+        self.call.log.info(
+            "networked the container",
+            &[
+                ("addresses", &plugin::addresses(&success)),
+                ("container", &self.call.ids.container_id),
+                ("interface", &endpoint.spec.interface_name),
+                ("ms_assigned", &ms(assigned)),
+                ("ms_kernel", &ms(kernel_time)),
+                ("ms_read", &ms(read)),
+                ("ms_total", &ms(started.elapsed())),
+            ],
+        );
+        Ok(self.result(success, &endpoint))
+    }
+
+    /// The families an address will be of, as far as our own allocation is concerned.
+    fn families(&self) -> (bool, bool) {
+        match self.call.ids.address {
+            Some(address) => (address.is_ipv4(), address.is_ipv6()),
+            None => (self.call.conf.ipam.assign_ipv4, self.call.conf.ipam.assign_ipv6),
+        }
+    }
+
+    fn kernel(&self) -> Result<&Kernel, Error> {
+        if self.done.kernel.get().is_none() {
+            let kernel = Kernel::start(self.request.netns.clone().into()).map_err(internal)?;
+            let _ = self.done.kernel.set(kernel);
+        }
+        self.done.kernel.get().ok_or_else(|| Error::internal("the kernel thread is gone"))
+    }
+
+    async fn prepare(&self, store: &impl Datastore, (ipv4, ipv6): (bool, bool)) -> Result<(Prepared, Duration), Error> {
+        let started = Instant::now();
+        let mut link = Link {
+            ifname: self.request.ifname.clone(),
+            host_ifname: self.call.ids.host_interface(),
+            mtu: self.mtu,
+            queues: self.call.conf.queues,
+            mac: None,
+            ipv4,
+            ipv6,
+            replace_host_link: false,
+        };
+        let kernel = self.kernel()?;
+        let mut prepared = self.in_time("create the interfaces", kernel.prepare(link.clone())).await;
+        if matches!(
+            prepared,
+            Err(Failed::Kernel(dataplane::Error::HostLinkExists { .. } | dataplane::Error::NameTaken { .. }))
+        ) && self.host_link_is_left_over(store, kernel, &link.host_ifname).await?
+        {
+            link.replace_host_link = true;
+            prepared = self.in_time("replace the old interfaces", kernel.prepare(link)).await;
+        }
+        let prepared = prepared?;
+        for warning in &prepared.warnings {
+            self.call.log.warning(warning, &[]);
+        }
+        Ok((prepared, started.elapsed()))
+    }
+
+    /// Whether the host interface that is in the way is what an ADD of this container left that never ended. It may
+    /// also belong to another container whose ID begins alike: that one's network must not be cut.
+    async fn host_link_is_left_over(&self, store: &impl Datastore, kernel: &Kernel, name: &str) -> Result<bool, Error> {
+        if self.in_time("look up the host interface", kernel.host_link(name.to_owned())).await?.is_none() {
+            return Ok(false);
+        }
+        let name_prefix = self.id.node_prefix().map_err(calico_plugin::Error::from)?;
+        let wants = [Want::List(Listing::Endpoints { namespace: self.call.ids.namespace.clone(), name_prefix })];
+        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
+        let other = answers.list::<WorkloadEndpoint>().into_iter().find(|stored| {
+            let spec = &stored.value.spec;
+            spec.interface_name == name && spec.container_id != self.call.ids.container_id
+        });
+        match other {
+            None => Ok(true),
+            Some(other) => Err(Error::internal(format!(
+                "the host interface {name} belongs to container {}",
+                other.value.spec.container_id
+            ))
+            .with_details(
+                "its name is made of the first 11 characters of the container ID: use IDs that differ there",
+            )),
+        }
+    }
+
+    async fn finish(&self, success: &Success) -> Result<(), Error> {
+        let addressing = Addressing {
+            addresses: success.ips.iter().map(|ip| ip.address.address).collect(),
+            routes: ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect(),
+            host_routes: true,
+            allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
+        };
+        Ok(self.in_time("set addresses and routes", self.kernel()?.finish(addressing)).await?)
+    }
+
+    async fn in_time<T>(
+        &self,
+        step: &'static str,
+        work: impl Future<Output = Result<T, dataplane::Error>>,
+    ) -> Result<T, Failed> {
+        match self.deadline.bound(work).await {
+            Some(result) => result.map_err(Failed::Kernel),
+            None => Err(Failed::TimedOut { step, after: self.deadline.limit }),
+        }
+    }
+
+    /// The container has its network already: nothing is made, and the answer is what is recorded. Being added to
+    /// another network only gives the endpoint that network's profile.
+    async fn repeat(&self, stored: Stored<WorkloadEndpoint>, lacks_profile: bool) -> Result<Success, Error> {
+        let Stored { revision, value: mut endpoint, .. } = stored;
+        let network = &self.call.conf.network;
+        let ips: Result<Vec<Ip>, Error> = endpoint
+            .spec
+            .ip_networks
+            .iter()
+            .map(|text| {
+                let address: Cidr = text.parse().map_err(|error| {
+                    Error::internal(format!("endpoint {} has a bad address: {error}", endpoint.metadata.name))
+                })?;
+                Ok(Ip { address, gateway: None, interface: None })
+            })
+            .collect();
+        let ips = ips?;
+        if !endpoint.spec.profiles.contains(network) {
+            endpoint.spec.profiles.push(network.clone());
+            let store = Timed::new(self.store, self.deadline);
+            endpoint::write(&store, self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
+        }
+        self.call.log.info("the container is networked already", &[("container", &self.call.ids.container_id)]);
+        Ok(self.result(Success { ips, ..Success::default() }, &endpoint))
+    }
+
+    /// The answer to the runtime: what IPAM answered, with single addresses, no gateways, and both interfaces.
+    fn result(&self, ipam: Success, endpoint: &WorkloadEndpoint) -> Success {
+        let container_end = Interface {
+            name: self.request.ifname.clone(),
+            mac: endpoint.spec.mac.clone(),
+            mtu: self.mtu,
+            sandbox: self.request.netns.clone(),
+        };
+        let host_end = Interface { name: endpoint.spec.interface_name.clone(), ..Interface::default() };
+        let ips = ipam.ips.into_iter().map(|ip| Ip {
+            address: Cidr::from(ip.address.address),
+            gateway: None,
+            interface: Some(1),
+        });
+        Success { interfaces: vec![host_end, container_end], ips: ips.collect(), ..ipam }
+    }
+}
+
+/// Why kernel work did not succeed.
+enum Failed {
+    Kernel(dataplane::Error),
+    TimedOut { step: &'static str, after: Duration },
+}
+
+impl From<Failed> for Error {
+    fn from(failed: Failed) -> Error {
+        match failed {
+            Failed::Kernel(error) => internal(error),
+            Failed::TimedOut { step, after } => Error::new(
+                code::TRY_AGAIN,
+                format!("timed out after {after:.0?} while waiting for the kernel to {step}"),
+            ),
+        }
+    }
+}
+
+fn internal(error: dataplane::Error) -> Error {
+    Error::internal(error.to_string())
+}

@@ -1,0 +1,163 @@
+//! The Linux dataplane: a container's veth pair, its routes and its kernel settings.
+//!
+//! All of it happens on one thread made for it. Entering a network namespace changes the namespace of the whole thread,
+//! and removing a veth blocks for many milliseconds; neither may happen to the thread that drives the datastore's
+//! connections. The thread does its jobs in the order they are given.
+//!
+//! An ADD is `prepare`, which needs no address, then `finish`. A DEL is `take_down`, at once, and `delete`, beside
+//! other work.
+
+mod addresses;
+mod error;
+mod links;
+mod namespace;
+mod routes;
+mod socket;
+mod sysctl;
+mod veth;
+mod worker;
+
+#[cfg(test)]
+mod testbed;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+
+use ipnetwork::IpNetwork;
+use tokio::sync::oneshot;
+
+pub use error::Error;
+pub use links::FoundLink;
+use worker::Worker;
+
+/// What the pair of interfaces shall be.
+#[derive(Debug, Clone, Default)]
+pub struct Link {
+    /// The container end's name (`CNI_IFNAME`).
+    pub ifname: String,
+    /// The host end's name.
+    pub host_ifname: String,
+    /// The MTU of both ends in bytes; `None` and 0 leave the kernel's default of 1500.
+    pub mtu: Option<u32>,
+    /// Transmit and receive queues of both ends; 0 leaves the kernel's default.
+    pub queues: u32,
+    /// The container end's MAC address; `None` lets the kernel choose one.
+    pub mac: Option<[u8; 6]>,
+    /// Whether the container will get an IPv4 address.
+    pub ipv4: bool,
+    /// Whether the container will get an IPv6 address.
+    pub ipv6: bool,
+    /// Whether a host link that has the host end's name already is removed first. It may be the working interface of
+    /// another container.
+    pub replace_host_link: bool,
+}
+
+/// The interfaces [`Kernel::prepare`] made.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The container end's MAC address, lower case with colons.
+    pub mac: String,
+    /// What did not work and need not: to be logged.
+    pub warnings: Vec<String>,
+}
+
+/// What [`Kernel::finish`] gives a prepared container.
+#[derive(Debug, Clone, Default)]
+pub struct Addressing {
+    /// The container's addresses, in the order they are set.
+    pub addresses: Vec<IpAddr>,
+    /// Destinations the container reaches through its gateway. Those of a family without an address are left out.
+    pub routes: Vec<IpNetwork>,
+    /// Whether the host gets a route to each address.
+    pub host_routes: bool,
+    /// Whether the container may forward. When not, forwarding is turned off, not left alone.
+    pub allow_ip_forwarding: bool,
+}
+
+type Job = Box<dyn FnOnce(&mut Worker) + Send>;
+
+/// The kernel thread of one container. Dropping this lets the thread end after its last job.
+///
+/// A job that has been given is done to its end, also when the caller stops waiting: [`Kernel::undo`] as the next job
+/// finds a known state. The process must wait for the answer of its last job before it ends.
+pub struct Kernel {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Kernel {
+    /// Starts the thread. The host's namespace is the one the calling thread is in; `netns` is the container's.
+    ///
+    /// Nothing is opened yet: a namespace that cannot be entered is the error of each job that needs it.
+    pub fn start(netns: PathBuf) -> Result<Kernel, Error> {
+        let (jobs, given) = mpsc::channel::<Job>();
+        thread::Builder::new()
+            .name("kernel".into())
+            .spawn(move || {
+                let mut worker = Worker::new(netns);
+                for job in given {
+                    job(&mut worker);
+                }
+            })
+            .map_err(|error| Error::Thread(format!("could not be started: {error}")))?;
+        Ok(Kernel { jobs })
+    }
+
+    /// The host's link of this name, if there is one. Does not need the container's namespace.
+    pub async fn host_link(&self, name: String) -> Result<Option<FoundLink>, Error> {
+        self.give(move |worker| worker.host_link(&name)).await
+    }
+
+    /// Makes the pair and does everything else that needs no address: MAC, settings, both ends up.
+    ///
+    /// A failure leaves what was made so far; [`Kernel::undo`] removes it.
+    pub async fn prepare(&self, link: Link) -> Result<Prepared, Error> {
+        self.give(move |worker| worker.prepare(&link)).await
+    }
+
+    /// Gives a prepared container its addresses and routes, and the host its routes to them.
+    ///
+    /// Call it only with addresses that are committed to this container. A failure leaves what was done so far;
+    /// [`Kernel::undo`] removes it.
+    pub async fn finish(&self, addressing: Addressing) -> Result<(), Error> {
+        self.give(move |worker| worker.finish(&addressing)).await
+    }
+
+    /// Removes the pair this thread made, with all its routes; nothing if it made none. An interface it found is never
+    /// touched. Blocks 15–20 ms.
+    pub async fn undo(&self) -> Result<(), Error> {
+        self.give(Worker::undo).await
+    }
+
+    /// Takes the host end of the container's interface down, and with it every route to the container, in a fraction of
+    /// a millisecond. Returns its name.
+    ///
+    /// The host end is the peer of the container's interface, whatever its name: the name it was given may belong to
+    /// the container's successor. `None`: no such namespace, interface or host end.
+    pub async fn take_down(&self, ifname: String) -> Result<Option<String>, Error> {
+        self.give(move |worker| worker.take_down(&ifname)).await
+    }
+
+    /// Removes the container's interface, a veth with its host end. Blocks 15–20 ms. `false`: no such namespace or
+    /// interface, which is no error.
+    pub async fn delete(&self, ifname: String) -> Result<bool, Error> {
+        self.give(move |worker| worker.delete(&ifname)).await
+    }
+
+    async fn give<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Worker) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let ended = || Error::Thread("ended before it could answer; its panic message is on stderr".into());
+        let (answer, answered) = oneshot::channel();
+        let job = Box::new(move |worker: &mut Worker| {
+            // Nobody waits any more: the work is done all the same.
+            let _ = answer.send(work(worker));
+        });
+        self.jobs.send(job).map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+}

@@ -1,0 +1,69 @@
+//! Taking back what a failed ADD did: the record, the interface, the addresses, in this order, as DEL does.
+
+use std::cell::{Cell, OnceCell};
+
+use calico_datastore::local::Local;
+use calico_datastore::{Deadline, Timed};
+use calico_ipam::Lease;
+use calico_ipam::plugin::{Call, UNDO_TIME};
+use calico_model::Key;
+
+use crate::dataplane::Kernel;
+use crate::delegate::Delegate;
+use crate::endpoint;
+
+/// What an ADD has begun, noted before each step: a step that is cut short is undone, too.
+pub struct Done<'a> {
+    /// The addresses that were assigned in this process.
+    pub lease: Lease,
+    /// The IPAM plugin that was executed.
+    pub delegate: Option<&'a Delegate<'a>>,
+    /// Whether it was.
+    pub delegated: Cell<bool>,
+    /// The thread that made the interface.
+    pub kernel: OnceCell<Kernel>,
+    /// The record, with its UUID.
+    pub endpoint: OnceCell<(Key, String)>,
+}
+
+impl Done<'_> {
+    /// Nothing yet.
+    pub fn new<'a>(call: &Call, delegate: Option<&'a Delegate<'a>>) -> Done<'a> {
+        Done {
+            lease: call.lease(),
+            delegate,
+            delegated: Cell::new(false),
+            kernel: OnceCell::new(),
+            endpoint: OnceCell::new(),
+        }
+    }
+
+    /// Undoes everything. What fails is logged, and left to the DEL that the runtime sends after a failed ADD.
+    pub async fn undo(&self, call: &Call, store: &Local) {
+        let deadline = Deadline::after(UNDO_TIME);
+        let failed = |what: &str, error: &dyn std::fmt::Display| {
+            call.log.error("could not undo; DEL will", &[("what", &what), ("error", error)]);
+        };
+        if let Some((key, uid)) = self.endpoint.get()
+            && let Err(error) = endpoint::delete(&Timed::new(store, deadline), key, uid, None).await
+        {
+            failed("the endpoint", &error);
+        }
+        if let Some(kernel) = self.kernel.get() {
+            match deadline.bound(kernel.undo()).await {
+                Some(Ok(())) => {}
+                // The addresses stay with the interface that has them.
+                Some(Err(error)) => return failed("the interface", &error),
+                None => return failed("the interface", &"the kernel did not answer in time"),
+            }
+        }
+        match self.delegate.filter(|_| self.delegated.get()) {
+            Some(delegate) => {
+                if let Err(error) = delegate.del(deadline).await {
+                    failed("the addresses", &error);
+                }
+            }
+            None => call.undo(store, &self.lease).await,
+        }
+    }
+}
