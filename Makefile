@@ -1,0 +1,82 @@
+# The few names a newcomer needs. `make demo` and `make test` install what they miss, where they may; the others say
+# which command is missing.
+
+TARGET := x86_64-unknown-linux-musl
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
+# The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
+PACKAGES := busybox-static gcc iproute2 musl-tools util-linux
+CARGO_DENY := 0.20.2
+
+.PHONY: help build demo test lint deps deps-lint check-build check-root check-lint
+
+help:
+	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up (root)'
+	@echo 'make test       runs all tests (root)'
+	@echo 'make build      leaves the static executables in bin/'
+	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
+	@echo 'make deps       installs what build, demo and test need (Debian, root)'
+	@echo 'make deps-lint  builds cargo-deny, which only lint needs'
+
+## What is installed ------------------------------------------------------------------------------------------------
+
+# The only targets that install anything. They start no service.
+deps:
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(PACKAGES) 2>/dev/null | \
+	    awk -v all='$(PACKAGES)' '$$2 == "ii" { have[$$1] } \
+	        END { n = split(all, names, " "); for (i = 1; i <= n; i++) if (!(names[i] in have)) print names[i] }'); \
+	if [ -n "$$missing" ]; then \
+	    echo "deps: installing the Debian packages" $$missing; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+	@rustup target list --installed | grep -qx $(TARGET) || \
+	    { echo 'deps: adding the Rust target $(TARGET)'; rustup target add $(TARGET); }
+
+deps-lint:
+	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY)' || \
+	    { echo 'deps-lint: building cargo-deny $(CARGO_DENY)'; cargo install --quiet --locked cargo-deny@$(CARGO_DENY); }
+
+# demo and test are one command on a fresh machine: they install for themselves where that is possible.
+ifeq ($(shell id -u)$(shell command -v apt-get >/dev/null && echo apt),0apt)
+AUTO_DEPS := deps
+endif
+
+check-build:
+	@command -v cargo >/dev/null || { echo 'Rust is missing: install it with rustup (https://rustup.rs)'; exit 1; }
+	@rustup target list --installed | grep -qx $(TARGET) || \
+	    { echo 'a Rust target is missing: rustup target add $(TARGET)   (or, as root: make deps)'; exit 1; }
+	@command -v musl-gcc >/dev/null || \
+	    { echo 'musl-gcc is missing: apt-get install musl-tools   (or, as root: make deps)'; exit 1; }
+
+check-root:
+	@[ "$$(id -u)" = 0 ] || { echo 'network namespaces need root: run this as root'; exit 1; }
+	@for c in ip unshare nsenter busybox; do command -v $$c >/dev/null || \
+	    { echo "$$c is missing: apt-get install $(PACKAGES)   (or, as root: make deps)"; exit 1; }; done
+
+check-lint:
+	@cargo deny --version >/dev/null 2>&1 || \
+	    { echo 'cargo-deny is missing: cargo install --locked cargo-deny@$(CARGO_DENY)   (or: make deps-lint)'; exit 1; }
+
+## What is made -----------------------------------------------------------------------------------------------------
+
+# The files appear complete or not at all: a call that runs one meanwhile keeps the old.
+build: check-build
+	cargo build --release --locked --target $(TARGET) -p calico-cni -p calico-ipam
+	@mkdir -p bin
+	@for name in calico calico-ipam; do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
+	@ls -l bin/calico bin/calico-ipam
+
+demo: $(AUTO_DEPS) check-root build
+	@cargo build --quiet --locked -p e2e --bin demo
+	@$(or $(CARGO_TARGET_DIR),target)/debug/demo
+
+# Both halves of the pipe matter: the tests' own status and the totals.
+test: $(AUTO_DEPS) check-root build
+	@mkdir -p $(or $(CARGO_TARGET_DIR),target)
+	@bash -o pipefail -c "cargo test --workspace --locked --no-fail-fast 2>&1 | tee $(or $(CARGO_TARGET_DIR),target)/test.log"; \
+	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
+
+lint: check-lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items --quiet
+	cargo deny --log-level error check bans licenses sources

@@ -1,0 +1,245 @@
+//! The demo: two containers are connected by the real executables, reach each other, and are disconnected again, on a
+//! host of their own beside the machine's. Fails if anything does not hold.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use e2e::{Answer, Container, Host, Place, Stored, executables_folder};
+use serde_json::Value;
+
+/// What is given to the executables on stdin; the hint at the end names the file.
+const NETCONF: &str = include_str!("../../fixtures/demo.json");
+const NETCONF_FILE: &str = "e2e/fixtures/demo.json";
+
+fn main() -> ExitCode {
+    let mut screen = Screen::new();
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("run as root: the demo creates network namespaces");
+        return ExitCode::FAILURE;
+    }
+    for name in ["calico", "calico-ipam"] {
+        if !executables_folder().join(name).is_file() {
+            eprintln!("bin/{name} is absent: run `make build` first");
+            return ExitCode::FAILURE;
+        }
+    }
+    let started = Instant::now();
+    show(&mut screen);
+    let failed = screen.failed;
+    screen.blank();
+    if failed > 0 {
+        screen.verdict(&format!("{failed} checks failed"), false);
+        return ExitCode::FAILURE;
+    }
+    screen.verdict(&format!("everything holds ({:.1} s)", started.elapsed().as_secs_f32()), true);
+    screen.blank();
+    screen.text("By hand, on a machine that may change, as root:");
+    screen.command("sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    screen.command("ip netns add c1");
+    screen.command(&command_line("ADD", "c1", "$PWD/bin"));
+    screen.command("ip netns exec c1 ip address");
+    screen.command(&command_line("DEL", "c1", "$PWD/bin"));
+    screen.command("ip netns delete c1");
+    screen.text("The store is the SQLite file /var/lib/calico/calico.db; `local_store_file` names another.");
+    ExitCode::SUCCESS
+}
+
+fn show(screen: &mut Screen) {
+    let netconf: Value = serde_json::from_str(NETCONF).expect("the demo's configuration is JSON");
+    screen.title("A host of its own: network and mount namespace, uplink, empty /var/lib/calico");
+    let host = Host::start();
+    screen.text(&format!("The configuration, {NETCONF_FILE}:"));
+    screen.dim(&indented(NETCONF));
+
+    let containers = [host.container("web"), host.container("db")];
+    let mut addresses = Vec::new();
+    for container in &containers {
+        addresses.push(add(screen, &host, container, &netconf));
+    }
+    let [web, db] = &containers;
+
+    screen.title("They reach each other");
+    for (from, to, targets) in [(web, db, &addresses[1]), (db, web, &addresses[0])] {
+        for address in targets {
+            screen.command(&format!("ip netns exec {} ping -c 1 {address}", from.id()));
+            screen.check(from.ping(address), &format!("{} answers {}", to.id(), from.id()));
+        }
+    }
+
+    for container in &containers {
+        del(screen, container, &netconf);
+    }
+    nothing_left(screen, &host);
+}
+
+fn add(screen: &mut Screen, host: &Host, container: &Container<'_>, netconf: &Value) -> Vec<String> {
+    screen.title(&format!("ADD {}", container.id()));
+    let before = host.stored();
+    screen.command(&command_line("ADD", container.id(), "bin"));
+    let answer = container.add(netconf).run();
+    if !succeeded(screen, &answer) {
+        return Vec::new();
+    }
+    screen.text(&compact(&answer.result()));
+    screen.took(&answer);
+    screen.text("Stored:");
+    stored(screen, &before, &host.stored());
+    screen.text("Routes of the host:");
+    for family in ["-4", "-6"] {
+        let routes = host.ip(&format!("{family} route show dev {}", container.host_end()));
+        // Every interface with IPv6 has the route to its own link.
+        for route in routes.lines().filter(|route| !route.starts_with("fe80::")) {
+            screen.dim(&format!("  {} dev {}", route.trim_end(), container.host_end()));
+        }
+    }
+    let addresses = answer.addresses();
+    screen.check(addresses.len() == 2, "an address of each family");
+    addresses
+}
+
+fn del(screen: &mut Screen, container: &Container<'_>, netconf: &Value) {
+    screen.title(&format!("DEL {}", container.id()));
+    screen.command(&command_line("DEL", container.id(), "bin"));
+    let answer = container.del(netconf).run();
+    if succeeded(screen, &answer) {
+        screen.took(&answer);
+    }
+}
+
+fn nothing_left(screen: &mut Screen, host: &Host) {
+    screen.title("Nothing is left");
+    let stored = host.stored();
+    screen.check(stored.allocated() == 0, "no address is allocated");
+    screen.check(stored.handles().is_empty(), "no handle");
+    screen.check(stored.endpoints().is_empty(), "no endpoint");
+    screen.check(host.added_links().is_empty(), "no interface on the host");
+    let findings = host.audit();
+    screen.check(findings.is_empty(), "the audit of all stored objects finds nothing");
+    for finding in findings.iter().chain(&host.leftovers()) {
+        screen.text(finding);
+    }
+    screen.blank();
+    screen.text("What stays, on purpose: the host's empty blocks and its claims to them (the next container starts");
+    screen.text("there), the node, the pools, the cluster's state, and the network's profile:");
+    for path in stored.0.keys() {
+        screen.dim(&format!("  {path}"));
+    }
+}
+
+fn succeeded(screen: &mut Screen, answer: &Answer) -> bool {
+    let success = answer.exit == Some(0);
+    if !success {
+        screen.check(false, &format!("exit status {:?}: {}{}", answer.exit, answer.stdout, answer.stderr));
+    }
+    success
+}
+
+fn command_line(verb: &str, id: &str, folder: &str) -> String {
+    format!(
+        "CNI_COMMAND={verb} CNI_CONTAINERID={id} CNI_NETNS=/var/run/netns/{id} CNI_IFNAME=eth0 \\\n    \
+        CNI_PATH={folder} bin/calico <{NETCONF_FILE}"
+    )
+}
+
+/// The objects about containers that a call stored or changed.
+fn stored(screen: &mut Screen, before: &Stored, after: &Stored) {
+    for (path, object) in &after.0 {
+        let about_containers = path.contains("/ipam/") || path.contains("/workloadendpoints/");
+        if about_containers && before.0.get(path) != Some(object) {
+            screen.path(path);
+            screen.dim(&format!("    {}", abbreviated(object)));
+        }
+    }
+}
+
+/// Compact JSON with long lists cut short.
+fn abbreviated(value: &Value) -> Value {
+    match value {
+        Value::Array(list) if list.len() > 8 => {
+            let mut short: Vec<Value> = list.iter().take(3).cloned().collect();
+            short.push(format!("… {} in all", list.len()).into());
+            short.into()
+        }
+        Value::Array(list) => list.iter().map(abbreviated).collect(),
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), abbreviated(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+/// A result with one line a key.
+fn compact(result: &Value) -> String {
+    let fields = result.as_object().into_iter().flatten();
+    fields.map(|(key, value)| format!("  {key}: {value}")).collect::<Vec<_>>().join("\n")
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Where the demo is shown: in colour on a terminal, unless `NO_COLOR` is set.
+struct Screen {
+    out: std::io::Stdout,
+    coloured: bool,
+    failed: usize,
+}
+
+impl Screen {
+    fn new() -> Screen {
+        let out = std::io::stdout();
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let coloured = out.is_terminal() && !unwanted;
+        Screen { out, coloured, failed: 0 }
+    }
+
+    fn line(&mut self, colour: &str, text: &str) {
+        // A reader that went away, as with `| head`, is no failure.
+        let _ = if self.coloured && !colour.is_empty() {
+            writeln!(self.out, "\x1b[{colour}m{text}\x1b[0m")
+        } else {
+            writeln!(self.out, "{text}")
+        };
+    }
+
+    fn blank(&mut self) {
+        self.line("", "");
+    }
+
+    fn title(&mut self, text: &str) {
+        self.blank();
+        self.line("1;36", &format!("== {text}"));
+    }
+
+    fn text(&mut self, text: &str) {
+        self.line("", text);
+    }
+
+    fn dim(&mut self, text: &str) {
+        self.line("2", text);
+    }
+
+    fn path(&mut self, path: &str) {
+        self.line("33", &format!("  {path}"));
+    }
+
+    fn command(&mut self, text: &str) {
+        self.line("1", &format!("# {text}"));
+    }
+
+    fn took(&mut self, answer: &Answer) {
+        self.dim(&format!("  ({:.1?}, entering the namespaces included)", answer.wall));
+    }
+
+    fn check(&mut self, holds: bool, what: &str) {
+        if holds {
+            self.line("32", &format!("  ok  {what}"));
+        } else {
+            self.failed += 1;
+            self.line("31", &format!("  FAILED  {what}"));
+        }
+    }
+
+    fn verdict(&mut self, text: &str, good: bool) {
+        self.line(if good { "1;32" } else { "1;31" }, text);
+    }
+}

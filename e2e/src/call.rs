@@ -1,0 +1,206 @@
+//! One run of an executable under test, as a container runtime would do it.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::executables::{executable, folder};
+use crate::host::Host;
+
+/// A run that is being prepared. Its environment has nothing but `CNI_` variables: no `PATH`, no `HOME`.
+pub struct Call {
+    enter: Command,
+    program: PathBuf,
+    arguments: Vec<String>,
+    stdin: Vec<u8>,
+    measure: Option<(PathBuf, PathBuf)>,
+    scratch: PathBuf,
+}
+
+impl Call {
+    pub(crate) fn new(host: &Host, name: &str, verb: &str) -> Call {
+        let mut enter = host.enter(None);
+        enter.env("CNI_COMMAND", verb).env("CNI_PATH", folder());
+        let scratch = host.folder().to_owned();
+        Call { enter, program: executable(name), arguments: vec![], stdin: vec![], measure: None, scratch }
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Call {
+        self.enter.env(name, value);
+        self
+    }
+
+    /// Leaves out an environment variable.
+    pub fn without(mut self, name: &str) -> Call {
+        self.enter.env_remove(name);
+        self
+    }
+
+    /// Adds a command line argument.
+    pub fn argument(mut self, argument: &str) -> Call {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    /// What the executable reads.
+    pub fn stdin(mut self, text: &str) -> Call {
+        self.stdin = text.as_bytes().to_vec();
+        self
+    }
+
+    /// Runs through `measured` (this crate's executable), so that the answer tells what the run cost.
+    pub fn measured(mut self, measured: &Path) -> Call {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let report = self.scratch.join(format!("cost-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        self.measure = Some((measured.to_owned(), report));
+        self
+    }
+
+    /// Starts the process and gives it its stdin.
+    pub fn start(mut self) -> Running {
+        if let Some((measured, report)) = &self.measure {
+            self.enter.arg(measured).arg(report);
+        }
+        self.enter.arg(&self.program).args(&self.arguments);
+        self.enter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = self.enter.spawn().expect("nsenter can be started");
+        // Not every call reads it, and a process may end before it does: then the pipe is broken, and that is fine.
+        let _ = child.stdin.take().expect("stdin is a pipe").write_all(&self.stdin);
+        Running { child: Some(child), started, report: self.measure.map(|(_, report)| report) }
+    }
+
+    /// Runs the process to its end.
+    pub fn run(self) -> Answer {
+        self.start().finish()
+    }
+}
+
+/// A process under test. It is killed when the value is dropped unfinished.
+pub struct Running {
+    child: Option<Child>,
+    started: Instant,
+    report: Option<PathBuf>,
+}
+
+impl Running {
+    /// Sends the process a signal; nothing happens if it has ended.
+    pub fn signal(&self, signal: Signal) {
+        let Some(child) = &self.child else { return };
+        // The process is not reaped before `finish`, so that its ID is still its own.
+        let pid = i32::try_from(child.id()).expect("process IDs are small");
+        let _ = signal::kill(Pid::from_raw(pid), signal);
+    }
+
+    /// Waits for the end.
+    pub fn finish(mut self) -> Answer {
+        let child = self.child.take().expect("a run is finished once");
+        let output = child.wait_with_output().expect("a child can be waited for");
+        let wall = self.started.elapsed();
+        let text = |bytes| String::from_utf8(bytes).unwrap_or_else(|e| panic!("not UTF-8: {e}"));
+        Answer {
+            exit: output.status.code(),
+            signal: output.status.signal(),
+            stdout: text(output.stdout),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            wall,
+            cost: self.report.as_deref().map(Cost::read),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a run cost, measured around the process alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// The most memory it had resident at any time, in bytes. The measuring process's own size is the least that can
+    /// be seen, as a child starts as a copy of its parent.
+    pub peak: u64,
+}
+
+impl Cost {
+    fn read(report: &Path) -> Cost {
+        let text = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("the run was not measured: {e}"));
+        let _ = std::fs::remove_file(report);
+        let mut numbers = text.split_whitespace().map(|word| word.parse().expect("a number"));
+        let mut next = || numbers.next().expect("two numbers");
+        Cost { wall: Duration::from_nanos(next()), peak: next() }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug)]
+pub struct Answer {
+    /// The exit status; `None` if a signal ended it.
+    pub exit: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it said to the runtime.
+    pub stdout: String,
+    /// What it logged.
+    pub stderr: String,
+    /// Its duration, entering the host's namespaces included.
+    pub wall: Duration,
+    /// What it cost, if [`Call::measured`] was asked for.
+    pub cost: Option<Cost>,
+}
+
+/// A CNI error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CniError {
+    /// Its number.
+    pub code: i64,
+    /// What is wrong, with details if there are any after a line break.
+    pub text: String,
+}
+
+impl Answer {
+    /// The result of a run that must have succeeded; `null` if it printed nothing.
+    pub fn result(&self) -> Value {
+        assert_eq!(self.exit, Some(0), "{self:#?}");
+        if self.stdout.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
+    }
+
+    /// The error of a run that must have failed as the protocol says: exit status 1 and one object on stdout.
+    pub fn error(&self) -> CniError {
+        assert_eq!(self.exit, Some(1), "{self:#?}");
+        let object: Value = serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"));
+        let map = object.as_object().unwrap_or_else(|| panic!("not an object: {self:#?}"));
+        let known = map.keys().all(|key| matches!(key.as_str(), "cniVersion" | "code" | "msg" | "details"));
+        assert!(known, "not only an error: {self:#?}");
+        let code = object["code"].as_i64().unwrap_or_else(|| panic!("no code: {self:#?}"));
+        let message = object["msg"].as_str().unwrap_or_else(|| panic!("no msg: {self:#?}"));
+        assert!(code > 0 && !message.is_empty(), "{self:#?}");
+        let details = object["details"].as_str().map(|details| format!("\n{details}")).unwrap_or_default();
+        CniError { code, text: format!("{message}{details}") }
+    }
+
+    /// The addresses of a result in the format of version 0.3.0 or later, without their prefix lengths.
+    pub fn addresses(&self) -> Vec<String> {
+        let result = self.result();
+        let ips = result["ips"].as_array().cloned().unwrap_or_default();
+        let bare = |ip: &Value| Some(ip["address"].as_str()?.split('/').next()?.to_owned());
+        ips.iter().filter_map(bare).collect()
+    }
+}

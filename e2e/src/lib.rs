@@ -1,0 +1,48 @@
+//! Tests of the executables against real kernels, servers and runtimes; the demo.
+//!
+//! Every test has a [`Host`] of its own: a network and a mount namespace in which the machine's own network,
+//! `/var/lib/calico`, `/etc/cni`, `/opt/cni` and `/run` are out of reach. In it, a [`Container`] is one more network
+//! namespace, and a [`Call`] is one run of `calico` or `calico-ipam` with an environment of nothing but `CNI_`
+//! variables. Everything vanishes with the process that started the host, however that process ends.
+//!
+//! The helpers panic where something is wrong with the machine: they are called by tests.
+
+mod call;
+mod container;
+mod executables;
+mod host;
+mod leftovers;
+mod place;
+mod random;
+pub mod recording;
+mod report;
+mod store;
+
+pub use call::{Answer, Call, CniError, Cost, Running};
+pub use container::Container;
+pub use executables::{executable, folder as executables_folder, tool};
+pub use host::Host;
+pub use place::Place;
+pub use random::Random;
+pub use report::{median, note};
+pub use store::Stored;
+
+use serde_json::{Value, json};
+
+/// The configuration most tests use: the embedded store, both families.
+pub fn dual_stack() -> Value {
+    json!({
+        "cniVersion": "1.0.0",
+        "name": "net1",
+        "type": "calico",
+        "datastore_type": "local",
+        "nodename": "node-1",
+        "ipam": {
+            "type": "calico-ipam",
+            "assign_ipv4": "true",
+            "assign_ipv6": "true",
+            "ipv4_pools": ["10.65.0.0/16"],
+            "ipv6_pools": ["fd65::/64"]
+        }
+    })
+}

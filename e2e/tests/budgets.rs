@@ -1,0 +1,74 @@
+//! Sizes, which are asserted, and times, which are shown: a busy machine is not a fault.
+
+use std::path::Path;
+use std::time::Duration;
+
+use e2e::{Answer, Call, Cost, Host, dual_stack, executable, median, note};
+
+/// The most an executable may have, and the most memory a `VERSION` may need, in bytes.
+const LARGEST_EXECUTABLE: u64 = 6 << 20;
+const LARGEST_PEAK: u64 = 10 << 20;
+const RUNS: usize = 20;
+
+fn mib(bytes: u64) -> String {
+    format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
+}
+
+fn cost(call: Call) -> (Cost, Answer) {
+    let answer = call.measured(Path::new(env!("CARGO_BIN_EXE_measured"))).run();
+    answer.result();
+    (answer.cost.expect("the call was measured"), answer)
+}
+
+/// The median duration and the largest peak of some runs.
+fn summary(costs: &[Cost]) -> (Duration, u64) {
+    let peak = costs.iter().map(|cost| cost.peak).max().unwrap_or_default();
+    (median(costs.iter().map(|cost| cost.wall).collect()), peak)
+}
+
+// One test, so that nothing else of this file runs while it measures.
+#[test]
+fn sizes_and_times() {
+    for name in ["calico", "calico-ipam"] {
+        let size = std::fs::metadata(executable(name)).unwrap().len();
+        note(&format!("{name}: {} (limit {})", mib(size), mib(LARGEST_EXECUTABLE)));
+        assert!(size <= LARGEST_EXECUTABLE);
+    }
+
+    let host = Host::start();
+    for name in ["calico", "calico-ipam"] {
+        let costs: Vec<Cost> = (0..RUNS).map(|_| cost(host.call(name, "VERSION")).0).collect();
+        let (wall, peak) = summary(&costs);
+        note(&format!(
+            "{name} VERSION: {wall:.1?} (budget 3 ms), {} resident (limit {})",
+            mib(peak),
+            mib(LARGEST_PEAK)
+        ));
+        assert!(peak <= LARGEST_PEAK);
+    }
+
+    let netconf = dual_stack();
+    let namespace = host.container("budget");
+    let (mut adds, mut dels, mut kernel, mut beside) = (vec![], vec![], vec![], vec![]);
+    for n in 0..RUNS {
+        let container = namespace.renamed(&format!("budget{n}"));
+        let (cost_of_add, answer) = cost(container.add(&netconf));
+        adds.push(cost_of_add);
+        let of_kernel = logged(&answer.stderr, "ms_kernel").expect("ADD logs how long the kernel worked");
+        kernel.push(of_kernel);
+        beside.push(cost_of_add.wall.saturating_sub(of_kernel));
+        dels.push(cost(container.del(&netconf)).0);
+    }
+    for (verb, costs) in [("ADD", &adds), ("DEL", &dels)] {
+        let (wall, peak) = summary(costs);
+        note(&format!("{verb}, both families, embedded store: {wall:.1?}, {} resident", mib(peak)));
+    }
+    note(&format!("ADD: {:.1?} beside the kernel's {:.1?} (budget 3 ms)", median(beside), median(kernel)));
+    host.assert_nothing_left();
+}
+
+/// A duration in the log line that ends an ADD: `ms_kernel=1.23` or `ms_kernel="1.23"`.
+fn logged(log: &str, field: &str) -> Option<Duration> {
+    let value = log.split_whitespace().find_map(|word| word.strip_prefix(field)?.strip_prefix('='))?;
+    Some(Duration::from_secs_f64(value.trim_matches('"').parse::<f64>().ok()? / 1e3))
+}

@@ -1,0 +1,75 @@
+//! Many calls at once on one host, from a store that does not exist yet.
+
+use std::collections::BTreeSet;
+
+use e2e::{Answer, Call, Container, Host, Running, dual_stack, note};
+use serde_json::{Value, json};
+
+const CONTAINERS: usize = 50;
+
+/// Starts all calls before waiting for any.
+fn at_once(calls: impl Iterator<Item = Call>) -> Vec<Answer> {
+    let running: Vec<Running> = calls.map(Call::start).collect();
+    running.into_iter().map(Running::finish).collect()
+}
+
+fn fifty_at_once(netconf: &Value) {
+    let host = Host::start();
+    let containers: Vec<Container<'_>> = (0..CONTAINERS).map(|n| host.container(&format!("c{n}"))).collect();
+
+    let answers = at_once(containers.iter().map(|container| container.add(netconf)));
+    let longest = answers.iter().map(|answer| answer.wall).max().unwrap_or_default();
+    let addresses: Vec<String> = answers.iter().flat_map(Answer::addresses).collect();
+    assert_eq!(addresses.len(), 2 * CONTAINERS);
+    assert_eq!(addresses.iter().collect::<BTreeSet<_>>().len(), 2 * CONTAINERS, "an address was given twice");
+
+    let stored = host.stored();
+    assert_eq!(stored.allocated(), 2 * CONTAINERS);
+    assert_eq!((stored.handles().len(), stored.endpoints().len()), (CONTAINERS, CONTAINERS));
+    let blocks: Vec<&str> = stored.blocks().into_keys().collect();
+    let of_family = |family: &str| blocks.iter().filter(|path| path.contains(family)).count();
+    assert_eq!((of_family("/ipv4/"), of_family("/ipv6/")), (1, 1), "one host needs one block: {blocks:?}");
+    assert_eq!(host.added_links().len(), CONTAINERS);
+    host.assert_audit_clean();
+
+    let answers = at_once(containers.iter().map(|container| container.del(netconf)));
+    for answer in &answers {
+        answer.result();
+    }
+    let longest_del = answers.iter().map(|answer| answer.wall).max().unwrap_or_default();
+    note(&format!("{CONTAINERS} at once, exec {}: ADD {longest:.1?}, DEL {longest_del:.1?}", netconf["ipam"]["exec"]));
+    host.assert_nothing_left();
+}
+
+#[test]
+fn fifty_containers_at_once() {
+    fifty_at_once(&dual_stack());
+}
+
+#[test]
+fn fifty_containers_at_once_with_an_executed_ipam_plugin() {
+    let mut netconf = dual_stack();
+    netconf["ipam"]["exec"] = json!(true);
+    fifty_at_once(&netconf);
+}
+
+#[test]
+fn adds_and_dels_of_different_containers_at_once() {
+    let host = Host::start();
+    let netconf = dual_stack();
+    let containers: Vec<Container<'_>> = (0..20).map(|n| host.container(&format!("c{n}"))).collect();
+    let (early, late) = containers.split_at(10);
+    for answer in at_once(early.iter().map(|container| container.add(&netconf))) {
+        answer.result();
+    }
+    let mixed = early.iter().zip(late).flat_map(|(old, new)| [old.del(&netconf), new.add(&netconf)]);
+    for answer in at_once(mixed) {
+        answer.result();
+    }
+    assert_eq!((host.stored().allocated(), host.added_links().len()), (20, 10));
+    host.assert_audit_clean();
+    for answer in at_once(late.iter().map(|container| container.del(&netconf))) {
+        answer.result();
+    }
+    host.assert_nothing_left();
+}

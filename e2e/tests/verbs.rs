@@ -1,0 +1,70 @@
+//! The commands beside ADD and DEL, and what a person types.
+
+use e2e::{Host, dual_stack};
+use serde_json::json;
+
+const EXECUTABLES: [&str; 2] = ["calico", "calico-ipam"];
+
+#[test]
+fn version() {
+    let host = Host::start();
+    let text = "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"0.1.0\",\"0.2.0\",\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\"]}\n";
+    for executable in EXECUTABLES {
+        let answer = host.call(executable, "VERSION").without("CNI_PATH").run();
+        assert_eq!((answer.exit, answer.stdout.as_str()), (Some(0), text), "{answer:#?}");
+    }
+    assert_eq!(host.stored().0.len(), 0, "nothing is created to answer");
+}
+
+#[test]
+fn check() {
+    let host = Host::start();
+    let mut netconf = dual_stack();
+    let container = host.container("c1");
+    container.add(&netconf).run().result();
+    for version in ["0.4.0", "1.0.0"] {
+        netconf["cniVersion"] = json!(version);
+        for (executable, text) in [("calico", "OK\n"), ("calico-ipam", "")] {
+            let answer = container.call(executable, "CHECK", &netconf).run();
+            assert_eq!((answer.exit, answer.stdout.as_str()), (Some(0), text), "{answer:#?}");
+        }
+    }
+    netconf["cniVersion"] = json!("0.3.1");
+    for executable in EXECUTABLES {
+        let error = container.call(executable, "CHECK", &netconf).run().error();
+        assert_eq!((error.code, error.text.as_str()), (1, "config version does not allow CHECK"));
+    }
+    container.del(&dual_stack()).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn commands_of_later_versions() {
+    let host = Host::start();
+    for verb in ["STATUS", "GC"] {
+        for executable in EXECUTABLES {
+            let error = host.call(executable, verb).stdin(&dual_stack().to_string()).run().error();
+            assert_eq!((error.code, error.text), (1, format!("config version does not allow {verb}")));
+        }
+    }
+    host.assert_nothing_left();
+}
+
+#[test]
+fn flags() {
+    let host = Host::start();
+    for executable in EXECUTABLES {
+        let answer = host.call(executable, "").without("CNI_COMMAND").argument("-v").run();
+        assert_eq!((answer.exit, answer.stdout.lines().count()), (Some(0), 1), "{answer:#?}");
+    }
+}
+
+#[test]
+fn the_configuration_as_an_argument_is_tolerated() {
+    let host = Host::start();
+    let netconf = dual_stack();
+    let container = host.container("c1");
+    container.add(&netconf).argument(&netconf.to_string()).run().result();
+    container.del(&netconf).argument(&netconf.to_string()).run().result();
+    host.assert_nothing_left();
+}
