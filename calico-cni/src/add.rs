@@ -95,31 +95,33 @@ impl Add<'_> {
             drop(lock);
             success
         };
-        let (success, prepared, kernel_time) = match self.done.delegate {
+        let (success, prepared) = match self.done.delegate {
             None => {
                 let families = self.families();
-                let (success, prepared) = tokio::join!(assigning, self.prepare(&store, families));
+                // The kernel thread first: it works while this thread waits for the disk or the network.
+                let (prepared, success) = tokio::join!(self.prepare(&store, families), assigning);
                 // Where both fail, the addresses are the first thing an operator has to look at.
-                let success = success?;
-                let (prepared, time) = prepared?;
-                (success, prepared, time)
+                (success?, prepared?)
             }
             Some(_) => {
                 // Only its answer tells which families the interface must be prepared for.
                 let success = assigning.await?;
                 let has = |ipv4: bool| success.ips.iter().any(|ip| ip.address.address.is_ipv4() == ipv4);
-                let (prepared, time) = self.prepare(&store, (has(true), has(false))).await?;
-                (success, prepared, time)
+                let prepared = self.prepare(&store, (has(true), has(false))).await?;
+                (success, prepared)
             }
         };
         let assigned = started.elapsed();
-        let finishing = Instant::now();
-        self.finish(&success).await?;
-        let kernel_time = kernel_time + finishing.elapsed();
 
         let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
         let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
-        endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile).await?;
+        // Both need the addresses and neither needs the other.
+        let (finished, recorded) = tokio::join!(
+            self.finish(&success),
+            endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile)
+        );
+        finished?;
+        recorded?;
         let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
         self.call.log.info(
             "networked the container",
@@ -128,7 +130,7 @@ impl Add<'_> {
                 ("container", &self.call.ids.container_id),
                 ("interface", &endpoint.spec.interface_name),
                 ("ms_assigned", &ms(assigned)),
-                ("ms_kernel", &ms(kernel_time)),
+                ("ms_kernel", &ms(self.kernel()?.busy())),
                 ("ms_read", &ms(read)),
                 ("ms_total", &ms(started.elapsed())),
             ],
@@ -152,8 +154,7 @@ impl Add<'_> {
         self.done.kernel.get().ok_or_else(|| Error::internal("the kernel thread is gone"))
     }
 
-    async fn prepare(&self, store: &impl Datastore, (ipv4, ipv6): (bool, bool)) -> Result<(Prepared, Duration), Error> {
-        let started = Instant::now();
+    async fn prepare(&self, store: &impl Datastore, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
         let mut link = Link {
             ifname: self.request.ifname.clone(),
             host_ifname: self.call.ids.host_interface(),
@@ -178,7 +179,7 @@ impl Add<'_> {
         for warning in &prepared.warnings {
             self.call.log.warning(warning, &[]);
         }
-        Ok((prepared, started.elapsed()))
+        Ok(prepared)
     }
 
     /// Whether the host interface that is in the way is what an ADD of this container left that never ended. It may

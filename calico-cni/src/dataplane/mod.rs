@@ -24,8 +24,10 @@ mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use ipnetwork::IpNetwork;
 use tokio::sync::oneshot;
@@ -86,6 +88,8 @@ type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 /// finds a known state. The process must wait for the answer of its last job before it ends.
 pub struct Kernel {
     jobs: mpsc::Sender<Job>,
+    /// Microseconds that jobs took.
+    busy: Arc<AtomicU64>,
 }
 
 impl Kernel {
@@ -103,7 +107,7 @@ impl Kernel {
                 }
             })
             .map_err(|error| Error::Thread(format!("could not be started: {error}")))?;
-        Ok(Kernel { jobs })
+        Ok(Kernel { jobs, busy: Arc::default() })
     }
 
     /// The host's link of this name, if there is one. Does not need the container's namespace.
@@ -147,15 +151,24 @@ impl Kernel {
         self.give(move |worker| worker.delete(&ifname)).await
     }
 
+    /// The time that the jobs so far took in the kernel, whatever their callers did meanwhile.
+    pub fn busy(&self) -> Duration {
+        Duration::from_micros(self.busy.load(Ordering::Relaxed))
+    }
+
     async fn give<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Worker) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let ended = || Error::Thread("ended before it could answer; its panic message is on stderr".into());
         let (answer, answered) = oneshot::channel();
+        let busy = self.busy.clone();
         let job = Box::new(move |worker: &mut Worker| {
+            let started = Instant::now();
+            let result = work(worker);
+            busy.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
             // Nobody waits any more: the work is done all the same.
-            let _ = answer.send(work(worker));
+            let _ = answer.send(result);
         });
         self.jobs.send(job).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?

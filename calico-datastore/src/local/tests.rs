@@ -55,6 +55,18 @@ fn writes_apply_together_or_not_at_all() {
 }
 
 #[test]
+fn commits_are_flushed_to_a_log() {
+    let folder = Folder::new("durable");
+    run(async {
+        let store = Local::open(&folder.store()).await.unwrap();
+        let connection = store.connection.borrow();
+        let full: i64 = connection.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap();
+        let journal: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!((full, journal.as_str()), (2, "wal"));
+    });
+}
+
+#[test]
 fn a_revision_is_never_used_twice() {
     run(async {
         let store = Local::in_memory().await.unwrap();
