@@ -5,14 +5,15 @@ use calico_model::{Attribute, Block};
 
 /// Gives up to `count` free addresses to `holder`, in the order in which they became free; answers their ordinals.
 pub(crate) fn assign_next(block: &mut Block, count: usize, holder: &Attribute) -> Vec<usize> {
-    let taken: Vec<usize> = block.unallocated.drain(..count.min(block.unallocated.len())).collect();
+    let taken = block.unallocated.drain(..count.min(block.unallocated.len()));
+    let taken: Vec<usize> = taken.filter_map(|ordinal| usize::try_from(ordinal).ok()).collect();
     give(block, &taken, holder);
     taken
 }
 
 /// Gives one address to `holder`; false where it is not free.
 pub(crate) fn assign(block: &mut Block, ordinal: usize, holder: &Attribute) -> bool {
-    let Some(position) = block.unallocated.iter().position(|&free| free == ordinal) else {
+    let Some(position) = block.unallocated.iter().position(|&free| usize::try_from(free) == Ok(ordinal)) else {
         return false;
     };
     block.unallocated.remove(position);
@@ -29,7 +30,7 @@ fn give(block: &mut Block, ordinals: &[usize], holder: &Attribute) {
         block.attributes.len() - 1
     });
     for &ordinal in ordinals {
-        block.allocations[ordinal] = Some(index);
+        block.allocations[ordinal] = Some(index as i64);
         block.sequence_number_for_allocation.insert(ordinal.to_string(), block.sequence_number);
     }
     touch(block);
@@ -40,8 +41,8 @@ fn give(block: &mut Block, ordinals: &[usize], holder: &Attribute) {
 pub(crate) fn release(block: &mut Block, ordinals: &[usize]) {
     for &ordinal in ordinals {
         block.allocations[ordinal] = None;
-        if !block.unallocated.contains(&ordinal) {
-            block.unallocated.push(ordinal);
+        if !block.unallocated.contains(&(ordinal as i64)) {
+            block.unallocated.push(ordinal as i64);
         }
         block.sequence_number_for_allocation.remove(&ordinal.to_string());
     }
@@ -51,7 +52,7 @@ pub(crate) fn release(block: &mut Block, ordinals: &[usize]) {
 
 /// Makes the block differ from what was read, so that a writer who read it before cannot change it any more.
 pub(crate) fn touch(block: &mut Block) {
-    block.sequence_number += 1;
+    block.sequence_number = block.sequence_number.wrapping_add(1);
 }
 
 /// Whether no address is in use.
@@ -61,7 +62,8 @@ pub(crate) fn is_empty(block: &Block) -> bool {
 
 fn drop_unused_attributes(block: &mut Block) {
     let mut used = vec![false; block.attributes.len()];
-    for &index in block.allocations.iter().flatten() {
+    let known = |index: i64| usize::try_from(index).ok();
+    for index in block.allocations.iter().flatten().filter_map(|&index| known(index)) {
         if let Some(used) = used.get_mut(index) {
             *used = true;
         }
@@ -70,11 +72,11 @@ fn drop_unused_attributes(block: &mut Block) {
     let mut kept = 0;
     for &used in &used {
         renumbered.push(kept);
-        kept += usize::from(used);
+        kept += i64::from(used);
     }
     for index in block.allocations.iter_mut().flatten() {
         // An index without attribute stays as it is: it says nothing that could be kept.
-        *index = renumbered.get(*index).copied().unwrap_or(*index);
+        *index = known(*index).and_then(|index| renumbered.get(index)).copied().unwrap_or(*index);
     }
     let mut used = used.into_iter();
     block.attributes.retain(|_| used.next().unwrap_or(true));

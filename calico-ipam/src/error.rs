@@ -62,7 +62,7 @@ impl Error {
             }
             Error::Missing { .. } => String::new(),
             Error::NoPool { version } => format!(
-                "the datastore has no enabled IPv{version} pool: create one (with datastore_type local: name its CIDR in ipam.ipv{version}_pools)"
+                "the datastore has no enabled IPv{version} pool with a usable block size (20 to 32, 116 to 128): create one (with datastore_type local: name its CIDR in ipam.ipv{version}_pools)"
             ),
             Error::PoolNotEnabled { enabled, .. } | Error::NotInPool { enabled, .. } => {
                 format!("enabled pools: {}", list(enabled))

@@ -19,7 +19,7 @@ pub(crate) fn select(
     node: &str,
 ) -> Result<Vec<IpPool>, Error> {
     let enabled = enabled(pools, version);
-    let fitting: Vec<&IpPool> = enabled.iter().copied().filter(|p| p.block_size() <= version.bits()).collect();
+    let fitting: Vec<&IpPool> = enabled.iter().copied().filter(|pool| has_usable_blocks(pool)).collect();
     if fitting.is_empty() {
         return Err(Error::NoPool { version });
     }
@@ -47,6 +47,12 @@ pub(crate) fn select(
         return Err(Error::NoPoolForUse);
     }
     Ok(chosen.into_iter().cloned().collect())
+}
+
+/// Whether blocks of the pool's size lie in the pool and have a size that blocks may have: /20 to /32, /116 to /128.
+pub(crate) fn has_usable_blocks(pool: &IpPool) -> bool {
+    let bits = pool.version().bits();
+    (pool.cidr().prefix().max(bits - 12)..=bits).contains(&pool.block_size())
 }
 
 fn matches_everything(pool: &IpPool, kind: &'static str, selector: &str) -> Result<(), Error> {
@@ -87,6 +93,11 @@ mod tests {
         };
         assert_eq!(text(&[], &[]), "cannot find a qualified ippool");
         assert_eq!(text(&[off.clone()], &[]), "cannot find a qualified ippool");
+        for size in [15, 16, 33] {
+            let mut odd = pool("odd", "10.4.0.0/16");
+            odd.spec.block_size = size;
+            assert_eq!(text(&[odd], &[]), "cannot find a qualified ippool");
+        }
         let on = pool("on", "10.5.0.0/16");
         assert_eq!(
             text(&[off.clone(), on.clone()], &[off.cidr()]),

@@ -1,7 +1,9 @@
 //! Giving addresses back.
 
+use std::collections::BTreeMap;
+
 use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
-use calico_model::{Attribute, Block, Handle, Key};
+use calico_model::{Attribute, Block, Handle, Key, cidr};
 use ipnetwork::IpNetwork;
 
 use crate::error::Error;
@@ -54,7 +56,7 @@ impl<D: Datastore> Ipam<D> {
         blocks: Vec<IpNetwork>,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let block_wants: Vec<Want> = blocks.iter().map(|&cidr| Want::Get(Key::Block(cidr))).collect();
+        let block_wants: Vec<Want> = blocks.iter().map(|&block| Want::Get(Key::Block(block))).collect();
         let all_wants: Vec<Want> =
             [Want::Get(Key::Handle(handle.to_owned()))].into_iter().chain(block_wants.clone()).collect();
         let mut known = Some(known);
@@ -67,25 +69,27 @@ impl<D: Datastore> Ipam<D> {
                     (answers.get()?, answers)
                 }
             };
-            let mut left = counted.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
+            let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
             let mut writes = Vec::new();
-            for cidr in &blocks {
-                let remaining = match answers.get::<Block>()? {
-                    Some(stored) => {
+            let mut unreadable = Ok(());
+            for block in &blocks {
+                match answers.get::<Block>() {
+                    Ok(Some(stored)) => {
                         let (write, remaining) = take_back(stored, handle, &chosen);
                         writes.push(write);
-                        remaining
+                        left.set(block, remaining);
                     }
-                    None => 0,
-                };
-                left.set(cidr, remaining);
+                    Ok(None) => left.set(block, 0),
+                    // The handle keeps this block; what it has in others is released all the same.
+                    Err(error) => unreadable = Err(error.into()),
+                }
             }
             writes.extend(counted.and_then(|counted| recount(counted, left)));
             if writes.is_empty() {
-                return Ok(());
+                return unreadable;
             }
             match self.store.commit(&writes).await? {
-                Outcome::Applied(_) => return Ok(()),
+                Outcome::Applied(_) => return unreadable,
                 Outcome::Conflict { index, .. } => last = format!("another writer changed {}", writes[index].key),
                 Outcome::Unknown(reason) => last = reason,
             }
@@ -127,6 +131,31 @@ fn recount(counted: Stored<Handle>, left: Handle) -> Option<Write> {
 }
 
 fn blocks_of(handle: &Handle) -> Vec<IpNetwork> {
-    // An entry that is no CIDR names no block; it goes with the handle.
-    handle.block.keys().filter_map(|cidr| cidr.parse().ok()).map(|cidr| calico_model::cidr::masked(&cidr)).collect()
+    canonical(handle).block.keys().filter_map(|cidr| cidr.parse().ok()).collect()
+}
+
+/// The handle with its blocks named as this code names them. An entry that is no CIDR names no block, and is dropped.
+fn canonical(handle: &Handle) -> Handle {
+    let mut canonical = Handle { block: BTreeMap::new(), ..handle.clone() };
+    for (text, &count) in &handle.block {
+        if let Ok(cidr) = text.parse::<IpNetwork>() {
+            let cidr = cidr::masked(&cidr);
+            canonical.set(&cidr, canonical.count(&cidr).saturating_add(count.max(1)));
+        }
+    }
+    canonical
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_renamed_or_dropped() {
+        let text = r#"{"block":{"junk":1,"10.0.0.77/26":2,"10.0.0.64/26":1,"fd00::/122":0}}"#;
+        let handle: Handle = serde_json::from_str(text).unwrap();
+        let expected = [("10.0.0.64/26".to_owned(), 3), ("fd00::/122".to_owned(), 1)];
+        assert_eq!(canonical(&handle).block, expected.into());
+        assert_eq!(blocks_of(&handle).len(), 2);
+    }
 }

@@ -45,12 +45,14 @@ pub struct Block {
     /// When the owner claimed the block, RFC 3339; absent in blocks of old releases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity_claim_time: Option<String>,
-    /// For each ordinal the index of its attribute, or `None` where the address is free.
-    pub allocations: Vec<Option<usize>>,
+    /// For each ordinal the index of its attribute, or `None` where the address is free. As stored: an index may lie
+    /// outside the attributes.
+    pub allocations: Vec<Option<i64>>,
     /// The free ordinals in the order in which they will be handed out: taken from the front, returned to the back,
-    /// so that an address rests as long as possible before it is used again.
+    /// so that an address rests as long as possible before it is used again. As stored: see
+    /// [`Block::inconsistency`].
     #[serde(deserialize_with = "null_is_empty")]
-    pub unallocated: Vec<usize>,
+    pub unallocated: Vec<i64>,
     /// The attributes that allocations point to.
     #[serde(deserialize_with = "null_is_empty")]
     pub attributes: Vec<Attribute>,
@@ -82,7 +84,7 @@ impl Block {
             affinity: Some(owner.to_string()),
             affinity_claim_time: Some(timestamp::rfc3339(now)),
             allocations: vec![None; size],
-            unallocated: (0..size).collect(),
+            unallocated: (0..size as i64).collect(),
             attributes: Vec::new(),
             sequence_number: timestamp::unix_nanos(now),
             sequence_number_for_allocation: BTreeMap::new(),
@@ -120,7 +122,7 @@ impl Block {
     /// The attribute of an allocated ordinal; `None` where it is free or points to no attribute.
     pub fn attribute_of(&self, ordinal: usize) -> Option<&Attribute> {
         let index = (*self.allocations.get(ordinal)?)?;
-        self.attributes.get(index)
+        self.attributes.get(usize::try_from(index).ok()?)
     }
 
     /// The allocated ordinals whose attribute carries `handle`, ascending.
@@ -135,13 +137,13 @@ impl Block {
             return Some(format!("it has {} allocations for {size} addresses", self.allocations.len()));
         }
         for (ordinal, index) in self.allocations.iter().enumerate() {
-            if index.is_some_and(|index| index >= self.attributes.len()) {
+            if index.is_some() && self.attribute_of(ordinal).is_none() {
                 return Some(format!("ordinal {ordinal} points to an attribute that does not exist"));
             }
         }
         let mut free = vec![false; size];
         for &ordinal in &self.unallocated {
-            match free.get_mut(ordinal) {
+            match usize::try_from(ordinal).ok().and_then(|ordinal| free.get_mut(ordinal)) {
                 None => return Some(format!("unallocated ordinal {ordinal} lies outside it")),
                 Some(true) => return Some(format!("ordinal {ordinal} is unallocated twice")),
                 Some(seen) => *seen = true,
@@ -198,6 +200,8 @@ mod tests {
         assert!(broken(|b| b.allocations.truncate(3)).contains("3 allocations for 4"));
         assert!(broken(|b| b.allocations[0] = Some(9)).contains("ordinal 0 points"));
         assert!(broken(|b| b.unallocated = vec![1, 1, 2]).contains("ordinal 1 is unallocated twice"));
+        assert!(broken(|b| b.unallocated = vec![1, 2, -1]).contains("-1 lies outside"));
+        assert!(broken(|b| b.allocations[3] = Some(-2)).contains("ordinal 3 points"));
         assert!(broken(|b| b.unallocated = vec![1, 2, 77]).contains("77 lies outside"));
         assert!(broken(|b| b.unallocated = vec![1]).contains("ordinal 2 is neither"));
         assert!(broken(|b| b.unallocated = vec![0, 1, 2]).contains("ordinal 0 is both"));

@@ -1,6 +1,6 @@
 //! Writing an allocation: the handle first, then the blocks.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Expect, Outcome, Revision, Stored, Want, Write};
@@ -36,55 +36,43 @@ pub(super) enum Committed {
     Unknown(String),
 }
 
-/// Keeps a handle's counts true while blocks are tried.
+/// Counts addresses in a handle before they are assigned.
 ///
-/// Counts are changed relative to what is stored, never set: another process may be adding to the same handle.
+/// Every commit of addresses carries a write of the handle, and every one counts more than is stored: so whoever is
+/// about to forget the handle (a DEL that rewrote the block and now deletes the handle) loses against it. Counts that
+/// no address follows are made true at the end, block first, by [`Ipam::settle`].
 pub(super) struct HandleWriter {
     key: Key,
     stored: Option<Stored<Handle>>,
-    /// What the stored handle counts for this call beyond what its blocks hold.
-    uncovered: BTreeMap<IpNetwork, i64>,
+    /// Blocks in which the handle may count addresses that this call did not get.
+    uncovered: BTreeSet<IpNetwork>,
 }
 
 impl HandleWriter {
     /// A container's handle is new, almost always: it is read only when creating it shows that it is there.
     pub fn assuming_absent(handle: &str) -> HandleWriter {
-        HandleWriter { key: Key::Handle(handle.to_owned()), stored: None, uncovered: BTreeMap::new() }
+        HandleWriter { key: Key::Handle(handle.to_owned()), stored: None, uncovered: BTreeSet::new() }
     }
 
-    /// The blocks in which the handle counts addresses that this call did not get.
-    pub fn uncovered(&self) -> Vec<IpNetwork> {
-        self.uncovered.keys().copied().collect()
-    }
-
-    /// The handle that counts the changes, too; `None` where the stored one already does.
-    fn counting(&self, changes: &[Change]) -> Option<Handle> {
+    /// The handle that counts the changes, too. Relative to what is stored: another process may be adding to it.
+    fn counting(&self, changes: &[Change]) -> Handle {
         let mut value = self.stored.as_ref().map(|stored| stored.value.clone()).unwrap_or_default();
-        for (block, count) in &self.uncovered {
-            value.set(block, value.count(block) - count);
-        }
         for change in changes {
-            value.set(&change.block(), value.count(&change.block()) + change.addresses.len() as i64);
+            value.set(&change.block(), value.count(&change.block()).saturating_add(change.addresses.len() as i64));
         }
-        let counted = self.stored.as_ref().is_some_and(|stored| stored.value == value);
-        (!counted).then_some(value)
+        value
     }
 
     fn expect(&self) -> Expect {
         self.stored.as_ref().map_or(Expect::Absent, |stored| Expect::At(stored.revision))
     }
 
-    /// Takes note of what was applied of a commit: the handle's own write, if there was one (`counting`), and then the
-    /// changes. Answers how many changes.
-    fn note(&mut self, counting: Option<Handle>, revisions: &[Revision], changes: &[Change]) -> usize {
-        let mut revisions = revisions.iter();
-        if let Some(value) = counting {
-            let Some(&revision) = revisions.next() else { return 0 };
-            self.stored = Some(Stored { key: self.key.clone(), revision, value });
-        }
-        let landed = revisions.len().min(changes.len());
-        self.uncovered = changes[landed..].iter().map(|c| (c.block(), c.addresses.len() as i64)).collect();
-        landed
+    /// Takes note of what was applied of a commit: the handle's own write, then the changes. Answers how many changes.
+    fn note(&mut self, value: Handle, revisions: &[Revision], changes: &[Change]) -> usize {
+        let Some((&revision, landed)) = revisions.split_first() else { return 0 };
+        self.stored = Some(Stored { key: self.key.clone(), revision, value });
+        self.uncovered.extend(changes.iter().skip(landed.len()).map(Change::block));
+        landed.len()
     }
 
     async fn reload(&mut self, store: &impl Datastore) -> Result<(), Error> {
@@ -102,10 +90,7 @@ impl<D: Datastore> Ipam<D> {
         lease: &Lease,
     ) -> Result<Committed, Error> {
         let counting = handle.counting(changes);
-        let mut writes: Vec<Write> = Vec::new();
-        if let Some(value) = &counting {
-            writes.push(Write::put(handle.key.clone(), handle.expect(), value.clone()));
-        }
+        let mut writes = vec![Write::put(handle.key.clone(), handle.expect(), counting.clone())];
         for change in changes {
             lease.trying(change.block());
             writes.push(Write::update(change.before.key.clone(), change.before.revision, change.after.clone()));
@@ -117,17 +102,23 @@ impl<D: Datastore> Ipam<D> {
             }
             Outcome::Conflict { index, applied } => {
                 let landed = handle.note(counting, &applied, changes);
-                if writes[index].key == handle.key {
+                if index == 0 {
                     handle.reload(&self.store).await?;
                 }
                 Ok(Committed::First(landed, format!("another writer changed {}", writes[index].key)))
             }
             Outcome::Unknown(reason) => {
-                // Whether the handle counts these already cannot be told: counting them again is the safe mistake.
-                handle.uncovered.clear();
+                handle.uncovered.extend(changes.iter().map(Change::block));
                 handle.reload(&self.store).await?;
                 Ok(Committed::Unknown(reason))
             }
         }
+    }
+
+    /// Makes the handle count no more than there is, after attempts that failed half-way. What cannot be corrected now
+    /// is when the handle is released.
+    pub(super) async fn settle_counts(&self, handle: HandleWriter, lease: &Lease) {
+        let blocks = handle.uncovered.into_iter().collect();
+        let _ = self.settle(lease.handle(), blocks, |_| false).await;
     }
 }

@@ -79,7 +79,7 @@ impl<D: Datastore> Ipam<D> {
             self.find_blocks(&mut searches, lease).await?;
             let plan: Vec<Change> = searches.iter_mut().filter_map(|search| search.plan(lease)).collect();
             if plan.is_empty() {
-                self.settle(lease.handle(), handle.uncovered(), |_| false).await?;
+                self.settle_counts(handle, lease).await;
                 return Ok(collect(searches));
             }
             let landed = match self.commit_changes(&plan, &mut handle, lease).await? {
@@ -110,7 +110,6 @@ impl<D: Datastore> Ipam<D> {
     /// The address is outside the enabled pools, or taken.
     pub async fn assign_address(&self, inputs: &Inputs, address: IpAddr, lease: &Lease) -> Result<Allocation, Error> {
         let cidr = block_of(inputs, address)?;
-        let granted = Allocation { address, block: cidr };
         let mut handle = HandleWriter::assuming_absent(lease.handle());
         let mut last = String::new();
         for _ in 0..RETRIES {
@@ -123,12 +122,16 @@ impl<D: Datastore> Ipam<D> {
                 },
             };
             if own_addresses(&stored.value, lease).contains(&address) {
-                // An earlier try of this call, whose answer was lost.
-                return Ok(granted);
+                // By this try's predecessor, whose answer may have been lost.
+                self.settle_counts(handle, lease).await;
+                return Ok(Allocation { address, block: cidr });
             }
             let change = self.change_for(stored, address, inputs.config.strict_affinity, lease)?;
             match self.commit_changes(&[change], &mut handle, lease).await? {
-                Committed::All => return Ok(granted),
+                Committed::All => {
+                    self.settle_counts(handle, lease).await;
+                    return Ok(Allocation { address, block: cidr });
+                }
                 Committed::First(_, reason) | Committed::Unknown(reason) => last = reason,
             }
         }
@@ -173,7 +176,7 @@ fn block_of(inputs: &Inputs, address: IpAddr) -> Result<IpNetwork, Error> {
         return Err(Error::UseNotAllowed { address, pool: pool.metadata.name.clone(), uses: uses.join(" ") });
     }
     match Key::block_of(address, pool.block_size()) {
-        Some(Key::Block(cidr)) => Ok(cidr),
+        Some(Key::Block(cidr)) if pools::has_usable_blocks(pool) => Ok(cidr),
         _ => Err(Error::NoPool { version }),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use calico_datastore::{Datastore, Entry, Stored, Want};
+use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
 use calico_model::{Affinity, AffinityState, Block, IpPool, IpVersion, Key, cidr, timestamp};
 use ipnetwork::IpNetwork;
 
@@ -122,6 +122,20 @@ impl Search {
         }
     }
 
+    /// A claim that met a malformed object is passed over: there are other blocks.
+    fn unless_malformed(
+        &mut self,
+        claim: Result<Option<Stored<Block>>, Error>,
+    ) -> Result<Option<Stored<Block>>, Error> {
+        match claim {
+            Err(Error::Datastore(datastore::Error::Malformed(malformed))) => {
+                self.because(format!("a block was passed over: {malformed}"));
+                Ok(None)
+            }
+            claim => claim,
+        }
+    }
+
     /// Takes a block that was read as the one to allocate from, if it can be. Addresses in it that carry this call's
     /// mark are its own: from a try whose answer was lost.
     fn consider(&mut self, stored: Stored<Block>, lease: &Lease) -> bool {
@@ -201,7 +215,8 @@ impl<D: Datastore> Ipam<D> {
                 if sound {
                     (stored, Candidate::Affine(affinity, cidr))
                 } else {
-                    (self.claim_from(cidr, Some(affinity), stored).await?, Candidate::Claimed(cidr))
+                    let claim = self.claim_from(cidr, Some(affinity), stored).await;
+                    (search.unless_malformed(claim)?, Candidate::Claimed(cidr))
                 }
             }
             (Candidate::Claimed(_), Some(stored)) if !stored.value.is_owned_by(&self.owner()) => return Ok(()),
@@ -233,7 +248,7 @@ impl<D: Datastore> Ipam<D> {
             for cidr in batch {
                 search.looked_ahead.pop_front();
                 let Some(entry) = answers.entries().into_iter().next() else {
-                    if let Some(claimed) = self.claim_absent(cidr).await? {
+                    if let Some(claimed) = search.unless_malformed(self.claim_absent(cidr).await)? {
                         search.owned += 1;
                         search.consider(claimed, lease);
                         search.current = Some(Candidate::Claimed(cidr));
@@ -247,7 +262,7 @@ impl<D: Datastore> Ipam<D> {
                 }
                 if !block.is_owned_by(&self.owner()) {
                     search.borrowable.push_back(cidr);
-                } else if let Some(claimed) = self.claim(cidr).await? {
+                } else if let Some(claimed) = search.unless_malformed(self.claim(cidr).await)? {
                     // Ours, although its affinity was not listed: another process of this host has just claimed it.
                     if search.consider(claimed, lease) {
                         search.owned += 1;

@@ -137,6 +137,10 @@ struct World {
     calm: bool,
     granted: Rc<RefCell<BTreeMap<String, BTreeSet<IpAddr>>>>,
     clock: Rc<Cell<u64>>,
+    /// Handles whose addresses are uncertain: their process died, or they were released while being added to.
+    uncertain: Rc<RefCell<BTreeSet<String>>>,
+    /// The handle of the operation in progress.
+    current: Rc<RefCell<String>>,
 }
 
 impl World {
@@ -153,7 +157,8 @@ impl World {
         let granted = Rc::new(RefCell::default());
         let clock = Rc::new(Cell::new(1_800_000_000));
         let faulty = Faulty::new(store.clone(), style, faults, seed);
-        let world = World { calm: faults == Faults::NONE, store, faulty, granted, clock };
+        let (uncertain, current) = (Rc::default(), Rc::default());
+        let world = World { calm: faults == Faults::NONE, store, faulty, granted, clock, uncertain, current };
         world.let_others_write();
         world
     }
@@ -161,13 +166,22 @@ impl World {
     /// Gives the store the other writers that interrupt it: whole calls for containers of their own.
     fn let_others_write(&self) {
         let (store, granted, clock) = (self.store.clone(), self.granted.clone(), self.clock.clone());
+        let (uncertain, current) = (self.uncertain.clone(), self.current.clone());
         self.faulty.set_other_writer(move |random| {
-            let (store, granted) = (store.clone(), granted.clone());
+            let (store, granted, uncertain) = (store.clone(), granted.clone(), uncertain.clone());
+            let current = current.borrow().clone();
             clock.set(clock.get() + 1);
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(clock.get());
             Box::pin(async move {
                 let handle = format!("net.other-{}", random % 6);
                 let ipam = Ipam::new(&*store, HOSTS[random as usize % HOSTS.len()], now);
+                if random % 5 == 0 {
+                    // A DEL of the very container that is being added or deleted.
+                    granted.borrow_mut().remove(&current);
+                    uncertain.borrow_mut().insert(current.clone());
+                    ipam.release_by_handle(ipam.read_handle(&current).await.unwrap()).await.unwrap();
+                    return;
+                }
                 if granted.borrow().contains_key(&handle) {
                     ipam.release_by_handle(ipam.read_handle(&handle).await.unwrap()).await.unwrap();
                     granted.borrow_mut().remove(&handle);
@@ -190,12 +204,20 @@ impl World {
 
     async fn step(&self, step: &Step) {
         self.faulty.dies_after(step.dies_after);
+        let (Op::Assign { container, .. } | Op::Fixed { container, .. } | Op::Release { container, .. }) = step.op;
+        *self.current.borrow_mut() = handle(container);
         match step.op {
             Op::Assign { host, container, ipv4, ipv6 } => self.assign(host, container, request(ipv4, ipv6)).await,
             Op::Fixed { host, container, offset } => self.fixed(host, container, offset).await,
             Op::Release { host, container } => self.release(host, container).await,
         }
         self.faulty.dies_after(None);
+    }
+
+    fn grant(&self, handle: &str, addresses: BTreeSet<IpAddr>) {
+        if !self.uncertain.borrow().contains(handle) {
+            grant(&mut self.granted.borrow_mut(), handle, addresses);
+        }
     }
 
     async fn assign(&self, host: usize, container: u8, request: AutoAssign) {
@@ -212,7 +234,7 @@ impl World {
                 let wanted: usize = request.demands.iter().map(|demand| demand.count).sum();
                 assert_eq!(assigned.allocations.len(), wanted);
                 let addresses = assigned.allocations.iter().map(|a| a.address).collect();
-                grant(&mut self.granted.borrow_mut(), &handle, addresses);
+                self.grant(&handle, addresses);
             }
             Ok(assigned) => {
                 for shortfall in &assigned.shortfalls {
@@ -243,7 +265,7 @@ impl World {
             Ok(allocation) => {
                 assert_eq!(allocation.address, address);
                 assert!(!self.calm || !taken_before);
-                grant(&mut self.granted.borrow_mut(), &handle, [address].into());
+                self.grant(&handle, [address].into());
             }
             Err(error) => {
                 let fair = taken_before || offset > 15 || !self.calm;
@@ -257,6 +279,9 @@ impl World {
     async fn undo(&self, ipam: &Ipam<&Faulty>, lease: &Lease) {
         let undone = ipam.undo(lease).await;
         assert!(undone.is_ok() || self.faulty.is_dead(), "{undone:?}");
+        if undone.is_err() {
+            self.uncertain.borrow_mut().insert(lease.handle().to_owned());
+        }
     }
 
     async fn release(&self, host: usize, container: u8) {
@@ -272,12 +297,16 @@ impl World {
         match result {
             Ok(()) => {
                 if !self.faulty.anything_late() {
+                    self.uncertain.borrow_mut().remove(&handle);
                     let held = self.held().await;
                     assert!(!held.iter().any(|(_, holder)| *holder == handle), "{handle} still has addresses");
                 }
             }
             // It may be released, or not: whoever asks again will know.
-            Err(error) => assert!(self.faulty.is_dead(), "{error}"),
+            Err(error) => {
+                assert!(self.faulty.is_dead(), "{error}");
+                self.uncertain.borrow_mut().insert(handle);
+            }
         }
     }
 
@@ -335,6 +364,10 @@ impl World {
     async fn check_end(&self) {
         self.faulty.calm_down().await;
         self.check_invariants().await;
+        for (address, handle) in self.held().await {
+            let known = self.granted.borrow().get(&handle).is_some_and(|addresses| addresses.contains(&address));
+            assert!(known || self.uncertain.borrow().contains(&handle), "{handle} has {address} and does not know");
+        }
         let mut answers = self.store.read(&[Want::List(Listing::Handles)]).await.unwrap();
         let ipam = Ipam::new(&*self.store, HOSTS[0], self.now());
         for handle in answers.list::<Handle>() {
