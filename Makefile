@@ -4,9 +4,11 @@
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
-PACKAGES := busybox-static gcc iproute2 musl-tools util-linux
+PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools util-linux
 CARGO_DENY := 0.20.2
 
+# deps before what needs it, also with -j.
+.NOTPARALLEL:
 .PHONY: help build demo test lint deps deps-lint check-build check-root check-lint
 
 help:
@@ -28,8 +30,9 @@ deps:
 	    echo "deps: installing the Debian packages" $$missing; \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \
 	fi
-	@rustup target list --installed | grep -qx $(TARGET) || \
-	    { echo 'deps: adding the Rust target $(TARGET)'; rustup target add $(TARGET); }
+	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || \
+	    { echo 'deps: installing the Rust toolchain and target of rust-toolchain.toml'; \
+	      rustup toolchain install --no-self-update && rustup target add $(TARGET); }
 
 deps-lint:
 	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY)' || \
@@ -42,8 +45,8 @@ endif
 
 check-build:
 	@command -v cargo >/dev/null || { echo 'Rust is missing: install it with rustup (https://rustup.rs)'; exit 1; }
-	@rustup target list --installed | grep -qx $(TARGET) || \
-	    { echo 'a Rust target is missing: rustup target add $(TARGET)   (or, as root: make deps)'; exit 1; }
+	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || \
+	    { echo 'the Rust toolchain or target is missing: rustup toolchain install   (or, as root: make deps)'; exit 1; }
 	@command -v musl-gcc >/dev/null || \
 	    { echo 'musl-gcc is missing: apt-get install musl-tools   (or, as root: make deps)'; exit 1; }
 

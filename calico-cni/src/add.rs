@@ -3,16 +3,16 @@
 //! Everything that needs no address is made by the kernel thread while the addresses are being committed; nothing gets
 //! an address before it is (invariant 1 of the design). Whatever fails, also a signal, undoes all of it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::time::{Duration, Instant};
 
 use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Deadline, Expect, Stored, Timed, Want};
+use calico_datastore::{Datastore, Deadline, Expect, Stored, Timed};
 use calico_ipam::Inputs;
 use calico_ipam::plugin::{self, Call};
+use calico_model::WorkloadEndpoint;
 use calico_model::endpoint_name::EndpointId;
-use calico_model::{Listing, WorkloadEndpoint};
-use calico_plugin::config::IpamConf;
+use calico_plugin::config::LinkSettings;
 use calico_plugin::lock::HostLock;
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
@@ -29,21 +29,25 @@ pub fn add(request: &Request) -> Result<Success, Error> {
     call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         node_name::check_file(&call.conf.node)?;
-        let mtu = call.conf.effective_mtu()?;
-        let own = call.conf.ipam.plugin == IpamConf::OWN_PLUGIN && !call.conf.ipam.exec;
-        let delegate = if own { None } else { Some(Delegate::find(&call.conf.ipam.plugin, request)?) };
+        call.ids.refuse_pods()?;
+        let link = call.conf.link.settings()?;
+        let delegate = match call.conf.ipam.in_process() {
+            true => None,
+            false => Some(Delegate::find(&call.conf, request)?),
+        };
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
         let work = async {
             // An executed plugin takes the lock itself.
-            let (lock, deadline) = match own {
-                true => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
-                false => (None, Deadline::after(call.conf.timeout)),
+            let (lock, deadline) = match &done.delegate {
+                None => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
+                Some(_) => (None, Deadline::after(call.conf.timeout)),
             };
             let store = call.open(deadline).await?;
             let store = opened.get_or_init(|| store);
             let id = call.ids.endpoint(&call.node, &request.ifname);
-            Add { request, call: &call, id, store, deadline, mtu, done: &done }.run(lock).await
+            let deadline = Cell::new(deadline);
+            Add { request, call: &call, id, store, deadline, link, done: &done }.run(lock).await
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
         if let Err(error) = &result {
@@ -62,16 +66,17 @@ struct Add<'a> {
     call: &'a Call,
     id: EndpointId,
     store: &'a Local,
-    deadline: Deadline,
-    mtu: Option<u32>,
+    deadline: Cell<Deadline>,
+    link: LinkSettings,
     done: &'a Done<'a>,
 }
 
 impl Add<'_> {
     async fn run(&self, lock: Option<HostLock>) -> Result<Success, Error> {
         let started = Instant::now();
-        self.call.seed(self.store, self.deadline).await?;
-        let store = Timed::new(self.store, self.deadline);
+        let deadline = self.deadline.get();
+        self.call.seed(self.store, deadline).await?;
+        let store = Timed::new(self.store, deadline);
         let mut wants = vec![readiness::want()];
         wants.extend(endpoint::wants(self.call, &self.id)?);
         wants.extend(Inputs::wants(&self.call.node));
@@ -79,7 +84,10 @@ impl Add<'_> {
         readiness::check(&mut answers)?;
         let recorded = Recorded::take(self.call, &self.id, &mut answers);
         if let Some(endpoint) = recorded.endpoint {
-            return self.repeat(endpoint, recorded.lacks_profile).await;
+            if self.is_networked(&endpoint.value).await? {
+                return self.repeat(endpoint, recorded.lacks_profile).await;
+            }
+            self.forget(endpoint).await?;
         }
         let inputs = Inputs::take(&self.call.node, &mut answers);
         let read = started.elapsed();
@@ -89,7 +97,10 @@ impl Add<'_> {
                 None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
                 Some(delegate) => {
                     self.done.delegated.set(true);
-                    delegate.add(self.deadline).await
+                    let success = delegate.add(self.call.conf.timeout).await;
+                    // Its time, with its wait for the host lock, was its own.
+                    self.deadline.set(Deadline::after(self.call.conf.timeout));
+                    success
                 }
             };
             drop(lock);
@@ -97,9 +108,8 @@ impl Add<'_> {
         };
         let (success, prepared) = match self.done.delegate {
             None => {
-                let families = self.families();
                 // The kernel thread first: it works while this thread waits for the disk or the network.
-                let (prepared, success) = tokio::join!(self.prepare(&store, families), assigning);
+                let (prepared, success) = tokio::join!(self.prepare(self.families()?), assigning);
                 // Where both fail, the addresses are the first thing an operator has to look at.
                 (success?, prepared?)
             }
@@ -107,21 +117,18 @@ impl Add<'_> {
                 // Only its answer tells which families the interface must be prepared for.
                 let success = assigning.await?;
                 let has = |ipv4: bool| success.ips.iter().any(|ip| ip.address.address.is_ipv4() == ipv4);
-                let prepared = self.prepare(&store, (has(true), has(false))).await?;
+                let prepared = self.prepare((has(true), has(false))).await?;
                 (success, prepared)
             }
         };
         let assigned = started.elapsed();
+        self.finish(&success).await?;
 
+        // Last, so that a record means a network: a repeated ADD relies on it.
         let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
         let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
-        // Both need the addresses and neither needs the other.
-        let (finished, recorded) = tokio::join!(
-            self.finish(&success),
-            endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile)
-        );
-        finished?;
-        recorded?;
+        let store = Timed::new(self.store, self.deadline.get());
+        endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile).await?;
         let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
         self.call.log.info(
             "networked the container",
@@ -139,11 +146,11 @@ impl Add<'_> {
     }
 
     /// The families an address will be of, as far as our own allocation is concerned.
-    fn families(&self) -> (bool, bool) {
-        match self.call.ids.address {
+    fn families(&self) -> Result<(bool, bool), Error> {
+        Ok(match self.call.ids.address()? {
             Some(address) => (address.is_ipv4(), address.is_ipv6()),
             None => (self.call.conf.ipam.assign_ipv4, self.call.conf.ipam.assign_ipv6),
-        }
+        })
     }
 
     fn kernel(&self) -> Result<&Kernel, Error> {
@@ -154,12 +161,12 @@ impl Add<'_> {
         self.done.kernel.get().ok_or_else(|| Error::internal("the kernel thread is gone"))
     }
 
-    async fn prepare(&self, store: &impl Datastore, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
+    async fn prepare(&self, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
         let mut link = Link {
             ifname: self.request.ifname.clone(),
             host_ifname: self.call.ids.host_interface(),
-            mtu: self.mtu,
-            queues: self.call.conf.queues,
+            mtu: self.link.mtu,
+            queues: self.link.queues,
             mac: None,
             ipv4,
             ipv6,
@@ -170,7 +177,7 @@ impl Add<'_> {
         if matches!(
             prepared,
             Err(Failed::Kernel(dataplane::Error::HostLinkExists { .. } | dataplane::Error::NameTaken { .. }))
-        ) && self.host_link_is_left_over(store, kernel, &link.host_ifname).await?
+        ) && self.pair_is_left_over(kernel, &link).await?
         {
             link.replace_host_link = true;
             prepared = self.in_time("replace the old interfaces", kernel.prepare(link)).await;
@@ -182,28 +189,59 @@ impl Add<'_> {
         Ok(prepared)
     }
 
-    /// Whether the host interface that is in the way is what an ADD of this container left that never ended. It may
-    /// also belong to another container whose ID begins alike: that one's network must not be cut.
-    async fn host_link_is_left_over(&self, store: &impl Datastore, kernel: &Kernel, name: &str) -> Result<bool, Error> {
-        if self.in_time("look up the host interface", kernel.host_link(name.to_owned())).await?.is_none() {
+    /// Whether the pair that is in the way is what an ADD of this container left that never ended: its other end is in
+    /// this container, or in none. Otherwise it may be the network of a container whose ID begins alike.
+    async fn pair_is_left_over(&self, kernel: &Kernel, link: &Link) -> Result<bool, Failed> {
+        let step = "look up the interface that is in the way";
+        let found = self.in_time(step, kernel.host_link(link.host_ifname.clone())).await?;
+        if found.is_some_and(|found| found.kind.as_deref() == Some("veth") && found.peer_namespace.is_none()) {
+            return Ok(true);
+        }
+        let host_end = self.in_time(step, kernel.host_end(link.ifname.clone())).await?;
+        Ok(host_end.is_some_and(|end| end.name == link.host_ifname))
+    }
+
+    /// Whether the container still has the network that is recorded: not after a restart of the host.
+    ///
+    /// # Errors
+    /// The namespace is not there, or the recorded network is another namespace's: then nothing may be released.
+    async fn is_networked(&self, endpoint: &WorkloadEndpoint) -> Result<bool, Error> {
+        let path = std::path::PathBuf::from(&self.request.netns);
+        if !path.exists() {
+            return Err(internal(dataplane::Error::NoNetns { path }));
+        }
+        let kernel = self.kernel()?;
+        let spec = &endpoint.spec;
+        let step = "look up the interface";
+        if self.in_time(step, kernel.host_end(spec.endpoint.clone())).await?.is_some() {
+            return Ok(true);
+        }
+        if self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?.is_none() {
             return Ok(false);
         }
-        let name_prefix = self.id.node_prefix().map_err(calico_plugin::Error::from)?;
-        let wants = [Want::List(Listing::Endpoints { namespace: self.call.ids.namespace.clone(), name_prefix })];
-        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
-        let other = answers.list::<WorkloadEndpoint>().into_iter().find(|stored| {
-            let spec = &stored.value.spec;
-            spec.interface_name == name && spec.container_id != self.call.ids.container_id
-        });
-        match other {
-            None => Ok(true),
-            Some(other) => Err(Error::internal(format!(
-                "the host interface {name} belongs to container {}",
-                other.value.spec.container_id
-            ))
-            .with_details(
-                "its name is made of the first 11 characters of the container ID: use IDs that differ there",
-            )),
+        let text = format!(
+            "container {} is networked already, by {} in another namespace than {}",
+            spec.container_id, spec.interface_name, self.request.netns
+        );
+        Err(Error::internal(text).with_details("delete that network first: DEL with the namespace it was added to"))
+    }
+
+    /// Removes the record of a network that is no more, and releases its addresses.
+    async fn forget(&self, endpoint: Stored<WorkloadEndpoint>) -> Result<(), Error> {
+        let Stored { key, revision, value } = endpoint;
+        self.call.log.warning(
+            "the recorded network of the container is gone: making it anew",
+            &[("container", &self.call.ids.container_id), ("interface", &value.spec.interface_name)],
+        );
+        let deadline = self.deadline.get();
+        let store = Timed::new(self.store, deadline);
+        endpoint::delete(&store, &key, &value.metadata.uid, Some(revision)).await?;
+        match self.done.delegate {
+            Some(delegate) => delegate.del(self.call.conf.timeout).await,
+            None => {
+                let handle = self.call.ipam(store).read_handle(self.done.lease.handle()).await?;
+                self.call.release(self.store, deadline, handle.into_iter().collect()).await
+            }
         }
     }
 
@@ -222,9 +260,10 @@ impl Add<'_> {
         step: &'static str,
         work: impl Future<Output = Result<T, dataplane::Error>>,
     ) -> Result<T, Failed> {
-        match self.deadline.bound(work).await {
+        let deadline = self.deadline.get();
+        match deadline.bound(work).await {
             Some(result) => result.map_err(Failed::Kernel),
-            None => Err(Failed::TimedOut { step, after: self.deadline.limit }),
+            None => Err(Failed::TimedOut { step, after: deadline.limit }),
         }
     }
 
@@ -247,7 +286,7 @@ impl Add<'_> {
         let ips = ips?;
         if !endpoint.spec.profiles.contains(network) {
             endpoint.spec.profiles.push(network.clone());
-            let store = Timed::new(self.store, self.deadline);
+            let store = Timed::new(self.store, self.deadline.get());
             endpoint::write(&store, self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
         }
         self.call.log.info("the container is networked already", &[("container", &self.call.ids.container_id)]);
@@ -259,7 +298,7 @@ impl Add<'_> {
         let container_end = Interface {
             name: self.request.ifname.clone(),
             mac: endpoint.spec.mac.clone(),
-            mtu: self.mtu,
+            mtu: self.link.mtu,
             sandbox: self.request.netns.clone(),
         };
         let host_end = Interface { name: endpoint.spec.interface_name.clone(), ..Interface::default() };

@@ -7,8 +7,7 @@
 use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Deadline, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
-use calico_model::{Handle, Key, WorkloadEndpoint};
-use calico_plugin::config::IpamConf;
+use calico_model::{Handle, Key, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
@@ -25,13 +24,14 @@ const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 pub fn del(request: &Request) -> Result<(), Error> {
     call::block_on(call::catch_panic("DEL", async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        let kernel = match request.netns.as_str() {
+        let mut kernel = match request.netns.as_str() {
             "" => None,
             netns => Some(Kernel::start(netns.into()).map_err(|error| Error::internal(error.to_string()))?),
         };
-        if let Some(kernel) = &kernel {
-            // Where this fails, so will the removal, whose error is reported.
-            let _ = Deadline::after(REMOVAL_TIME).bound(kernel.take_down(request.ifname.clone())).await;
+        if let Some(started) = &kernel
+            && take_down(started, &call, request).await == Found::AnothersInterface
+        {
+            kernel = None;
         }
         let (removed, recorded) = tokio::join!(remove(kernel.as_ref(), request), Recorded::read(&call, request));
         // Without the certainty that nothing has the addresses any more, they stay assigned.
@@ -40,6 +40,32 @@ pub fn del(request: &Request) -> Result<(), Error> {
         call.log.info("removed the container's network", &[("container", &call.ids.container_id)]);
         Ok(())
     }))
+}
+
+/// Whose interface the namespace has.
+#[derive(PartialEq)]
+enum Found {
+    OwnOrNone,
+    AnothersInterface,
+}
+
+/// Takes the host end down. Where anything fails here, so will the removal, whose error is reported.
+///
+/// A namespace's path may have passed to another container before this DEL came: an interface whose host end has
+/// another container's name is left alone.
+async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Found {
+    let deadline = Deadline::after(REMOVAL_TIME);
+    if let Some(Ok(Some(end))) = deadline.bound(kernel.host_end(request.ifname.clone())).await
+        && end.name.starts_with("cali")
+        && end.name != call.ids.host_interface()
+    {
+        let container = &call.ids.container_id;
+        call.log
+            .warning("left another container's interface alone", &[("container", container), ("interface", &end.name)]);
+        return Found::AnothersInterface;
+    }
+    let _ = deadline.bound(kernel.take_down(request.ifname.clone())).await;
+    Found::OwnOrNone
 }
 
 /// Removes the container's interface and with it the host's.
@@ -58,7 +84,10 @@ async fn remove(kernel: Option<&Kernel>, request: &Request) -> Result<(), Error>
 struct Recorded {
     store: Local,
     deadline: Deadline,
+    /// The record of the interface that is deleted.
     endpoint: Option<Stored<WorkloadEndpoint>>,
+    /// Whether the container has another interface, which needs the addresses still.
+    has_another: bool,
     handles: Vec<Stored<Handle>>,
     /// Held until everything is released.
     _lock: Option<HostLock>,
@@ -68,23 +97,31 @@ impl Recorded {
     async fn read(call: &Call, request: &Request) -> Result<Recorded, Error> {
         node_name::check_file(&call.conf.node)?;
         // An executed plugin takes the lock itself.
-        let (lock, deadline) = match allocates_itself(call) {
+        let (lock, deadline) = match call.conf.ipam.in_process() {
             true => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
             false => (None, Deadline::after(call.conf.timeout)),
         };
         let store = call.open(deadline).await?;
-        let name = call.ids.endpoint(&call.node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
-        let mut wants = vec![readiness::want(), Want::Get(Key::endpoint(&call.ids.namespace, &name))];
-        wants.extend(call.handles().map(|handle| Want::Get(Key::Handle(handle))));
+        let id = call.ids.endpoint(&call.node, &request.ifname);
+        let name = id.name().map_err(calico_plugin::Error::from)?;
+        let name_prefix = id.prefix().map_err(calico_plugin::Error::from)?;
+        let namespace = call.ids.namespace.clone();
+        let mut wants = vec![readiness::want(), Want::List(Listing::Endpoints { namespace, name_prefix })];
+        wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
         let read = Timed::new(&store, deadline).read(&wants).await;
         let mut answers = read.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
-        let endpoint = answers.get().map_err(calico_ipam::Error::from)?;
+        let endpoints: Vec<Stored<WorkloadEndpoint>> = answers.list();
+        let (own, others): (Vec<_>, Vec<_>) = endpoints
+            .into_iter()
+            .filter(|stored| id.is_same_workload(&stored.value.metadata.name))
+            .partition(|stored| stored.value.metadata.name == name);
         let mut handles = Vec::new();
         for _ in call.handles() {
             handles.extend(answers.get::<Handle>().map_err(calico_ipam::Error::from)?);
         }
-        Ok(Recorded { store, deadline, endpoint, handles, _lock: lock })
+        let endpoint = own.into_iter().next();
+        Ok(Recorded { store, deadline, endpoint, has_another: !others.is_empty(), handles, _lock: lock })
     }
 
     async fn release(self, call: &Call, request: &Request) -> Result<(), Error> {
@@ -92,14 +129,14 @@ impl Recorded {
         if let Some(Stored { key, revision, value }) = self.endpoint {
             endpoint::delete(&store, &key, &value.metadata.uid, Some(revision)).await?;
         }
-        if !allocates_itself(call) {
-            return Delegate::find(&call.conf.ipam.plugin, request)?.del(self.deadline).await;
+        if self.has_another {
+            let container = &call.ids.container_id;
+            call.log.info("the container's other interface keeps the addresses", &[("container", container)]);
+            return Ok(());
+        }
+        if !call.conf.ipam.in_process() {
+            return Delegate::find(&call.conf, request)?.del(call.conf.timeout).await;
         }
         call.release(&self.store, self.deadline, self.handles).await
     }
-}
-
-/// Whether addresses are released here and not by a plugin that is executed.
-fn allocates_itself(call: &Call) -> bool {
-    call.conf.ipam.plugin == IpamConf::OWN_PLUGIN && !call.conf.ipam.exec
 }

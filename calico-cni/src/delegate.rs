@@ -2,8 +2,11 @@
 //! asks for it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use calico_datastore::Deadline;
+use calico_plugin::config::IpamConf;
+use calico_plugin::{NetConf, lock};
 use cni_spec::error::code;
 use cni_spec::{Command, Error, Request, Success, delegate};
 
@@ -12,18 +15,22 @@ pub struct Delegate<'a> {
     program: PathBuf,
     request: &'a Request,
     args: String,
+    /// How long it may wait for the host lock beyond the time of its call.
+    patience: Duration,
 }
 
 impl<'a> Delegate<'a> {
-    /// Looks the plugin up in `CNI_PATH`.
-    pub fn find(plugin: &str, request: &'a Request) -> Result<Delegate<'a>, Error> {
-        let program = delegate::find(plugin, &request.path)?;
-        Ok(Delegate { program, request, args: crate::tolerant_args(request) })
+    /// Looks the configured plugin up in `CNI_PATH`.
+    pub fn find(conf: &NetConf, request: &'a Request) -> Result<Delegate<'a>, Error> {
+        let program = delegate::find(&conf.ipam.plugin, &request.path)?;
+        let own = conf.ipam.plugin == IpamConf::OWN_PLUGIN;
+        let patience = if own { lock::PATIENCE } else { Duration::ZERO };
+        Ok(Delegate { program, request, args: crate::tolerant_args(request), patience })
     }
 
     /// Its ADD, with our configuration as it came.
-    pub async fn add(&self, deadline: Deadline) -> Result<Success, Error> {
-        let printed = self.run(Command::Add, deadline).await?;
+    pub async fn add(&self, limit: Duration) -> Result<Success, Error> {
+        let printed = self.run(Command::Add, limit).await?;
         let success = Success::parse(&printed, self.request.version)?;
         if success.ips.is_empty() {
             return Err(Error::internal("IPAM plugin returned no IP addresses in result"));
@@ -32,11 +39,12 @@ impl<'a> Delegate<'a> {
     }
 
     /// Its DEL.
-    pub async fn del(&self, deadline: Deadline) -> Result<(), Error> {
-        self.run(Command::Del, deadline).await.map(drop)
+    pub async fn del(&self, limit: Duration) -> Result<(), Error> {
+        self.run(Command::Del, limit).await.map(drop)
     }
 
-    async fn run(&self, command: Command, deadline: Deadline) -> Result<Vec<u8>, Error> {
+    async fn run(&self, command: Command, limit: Duration) -> Result<Vec<u8>, Error> {
+        let deadline = Deadline::after(limit.saturating_add(self.patience));
         let child = delegate::exec(&self.program, self.request, command, &self.args, &self.request.stdin);
         deadline.bound(child).await.unwrap_or_else(|| {
             let text = format!(

@@ -38,19 +38,20 @@ impl Done<'_> {
         }
     }
 
-    /// Undoes everything. What fails is logged, and left to the DEL that the runtime sends after a failed ADD.
+    /// Undoes everything, each of its three parts in a part of the time. What fails is logged, and left to the DEL that
+    /// the runtime sends after a failed ADD.
     pub async fn undo(&self, call: &Call, store: &Local) {
-        let deadline = Deadline::after(UNDO_TIME);
+        let part = UNDO_TIME / 3;
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             call.log.error("could not undo; DEL will", &[("what", &what), ("error", error)]);
         };
         if let Some((key, uid)) = self.endpoint.get()
-            && let Err(error) = endpoint::delete(&Timed::new(store, deadline), key, uid, None).await
+            && let Err(error) = endpoint::delete(&Timed::new(store, Deadline::after(part)), key, uid, None).await
         {
             failed("the endpoint", &error);
         }
         if let Some(kernel) = self.kernel.get() {
-            match deadline.bound(kernel.undo()).await {
+            match Deadline::after(part).bound(kernel.undo()).await {
                 Some(Ok(())) => {}
                 // The addresses stay with the interface that has them.
                 Some(Err(error)) => return failed("the interface", &error),
@@ -59,11 +60,11 @@ impl Done<'_> {
         }
         match self.delegate.filter(|_| self.delegated.get()) {
             Some(delegate) => {
-                if let Err(error) = delegate.del(deadline).await {
+                if let Err(error) = delegate.del(part).await {
                     failed("the addresses", &error);
                 }
             }
-            None => call.undo(store, &self.lease).await,
+            None => call.undo(store, &self.lease, Deadline::after(part)).await,
         }
     }
 }

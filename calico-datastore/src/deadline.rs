@@ -16,8 +16,9 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// A deadline `limit` from now.
+    /// A deadline `limit` from now, at most a day.
     pub fn after(limit: Duration) -> Deadline {
+        let limit = limit.min(Duration::from_secs(24 * 60 * 60));
         Deadline { limit, end: Instant::now() + limit }
     }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Deadline, Stored, Timed};
-use calico_model::{Handle, IpPool, IpVersion, cidr, timestamp};
-use calico_plugin::config::DatastoreConf;
+use calico_model::{Handle, IpPool, IpVersion, timestamp};
+use calico_plugin::config::{DatastoreConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
 use calico_plugin::{Identifiers, Log, NetConf, call, node_name};
 use cni_spec::error::code;
@@ -60,7 +60,7 @@ impl Call {
 
     /// Creates this node and the configuration's pools where the embedded store lacks them.
     pub async fn seed(&self, store: &Local, deadline: Deadline) -> Result<(), cni_spec::Error> {
-        let pools = self.conf.ipam.pool_cidrs();
+        let pools = self.conf.ipam.pool_cidrs()?;
         let seeded = deadline.within("create this node and its pools", store.seed(&self.node, &pools)).await;
         Ok(seeded.map_err(calico_plugin::Error::Datastore)?)
     }
@@ -78,8 +78,8 @@ impl Call {
     }
 
     /// Takes back what a failed call may have got. A failure is logged: the error of the call is the one to report.
-    pub async fn undo(&self, store: &Local, lease: &Lease) {
-        let ipam = self.ipam(Timed::new(store, Deadline::after(UNDO_TIME)));
+    pub async fn undo(&self, store: &Local, lease: &Lease, deadline: Deadline) {
+        let ipam = self.ipam(Timed::new(store, deadline));
         if let Err(error) = ipam.undo(lease).await {
             self.log
                 .error("could not take back addresses; DEL will", &[("error", &error), ("handle", &lease.handle())]);
@@ -104,9 +104,10 @@ impl Call {
     }
 
     /// The handles under which this container's addresses may be recorded: today's, and the bare container ID of the
-    /// second generation.
-    pub fn handles(&self) -> [String; 2] {
-        [self.ids.handle(&self.conf.network), self.ids.container_id.clone()]
+    /// second generation. An ID with a dot could be another container's handle of today.
+    pub fn handles(&self) -> Vec<String> {
+        let legacy = Some(self.ids.container_id.clone()).filter(|id| !id.contains('.'));
+        [self.ids.handle(&self.conf.network)].into_iter().chain(legacy).collect()
     }
 }
 
@@ -120,7 +121,7 @@ pub async fn assign<D: Datastore>(
     inputs: &Inputs,
     lease: &Lease,
 ) -> Result<Success, cni_spec::Error> {
-    let networks = match call.ids.address {
+    let networks = match call.ids.address()? {
         Some(address) => {
             let Allocation { address, .. } = ipam.assign_address(inputs, address, lease).await?;
             vec![Cidr::from(address)]
@@ -150,18 +151,15 @@ pub async fn assign<D: Datastore>(
 /// The CIDRs of pools that are given by CIDR or by name.
 fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Result<Vec<IpNetwork>, cni_spec::Error> {
     let resolve = |text: &String| {
-        let named = || pools.iter().find(|pool| pool.metadata.name == *text).map(IpPool::cidr);
-        let parsed = text.parse().ok().filter(|_| text.contains('/')).map(|net| cidr::masked(&net));
-        let cidr = parsed.or_else(named).ok_or_else(|| {
-            let known: Vec<&str> = pools.iter().map(|pool| pool.metadata.name.as_str()).collect();
+        if let Some(cidr) = parse_pool(text, version)? {
+            return Ok(cidr);
+        }
+        let known: Vec<&str> = pools.iter().map(|pool| pool.metadata.name.as_str()).collect();
+        let named = pools.iter().find(|pool| pool.metadata.name == *text).map(IpPool::cidr).ok_or_else(|| {
             cni_spec::Error::internal(format!("error parsing pool \"{text}\": it is neither a CIDR nor a pool's name"))
                 .with_details(format!("known pools: {}", known.join(", ")))
         })?;
-        if cidr::version(&cidr) != version {
-            let problem = format!("error parsing pool \"{text}\": \"{}\" isn't a IPv{version} address", cidr.ip());
-            return Err(cni_spec::Error::internal(problem));
-        }
-        Ok(cidr)
+        Ok(parse_pool(&named.to_string(), version)?.unwrap_or(named))
     };
     wanted.iter().map(resolve).collect()
 }
@@ -170,6 +168,7 @@ fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Res
 pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
+        call.ids.refuse_pods()?;
         let (opened, lease) = (OnceCell::new(), call.lease());
         let work = call::until_signal(async {
             let (_lock, deadline) = call.lock().await?;
@@ -186,7 +185,7 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
                 let addresses = addresses(success);
                 call.log.info("assigned", &[("addresses", &addresses), ("handle", &lease.handle())]);
             }
-            (Err(_), Some(store)) => call.undo(store, &lease).await,
+            (Err(_), Some(store)) => call.undo(store, &lease, Deadline::after(UNDO_TIME)).await,
             (Err(_), None) => {}
         }
         result
@@ -243,6 +242,6 @@ mod tests {
         assert_eq!(resolve(&["10.9.3.0/16", "blue"], IpVersion::V4).unwrap(), expected);
         assert!(resolve(&["green"], IpVersion::V4).unwrap_err().starts_with("error parsing pool \"green\": "));
         let family = resolve(&["red"], IpVersion::V4).unwrap_err();
-        assert_eq!(family, "error parsing pool \"red\": \"fd00::\" isn't a IPv4 address");
+        assert_eq!(family, "error parsing pool \"fd00::/64\": \"fd00::\" isn't a IPv4 address");
     }
 }

@@ -72,11 +72,6 @@ impl EndpointId {
         join(&self.segments()[..3]).map(|name| name + "-")
     }
 
-    /// What the names of all endpoints of this node and orchestrator begin with.
-    pub fn node_prefix(&self) -> Result<String, NameError> {
-        join(&self.segments()[..2]).map(|name| name + "-")
-    }
-
     /// Whether `name` is that of an endpoint of the same node, orchestrator and workload, whatever its interface.
     pub fn is_same_workload(&self, name: &str) -> bool {
         EndpointId::parse(name).is_some_and(|other| {

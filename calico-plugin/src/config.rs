@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use calico_model::IpVersion;
+use calico_model::{IpVersion, cidr};
 use cni_spec::{FieldError, Fields, Request};
 use ipnetwork::IpNetwork;
 
@@ -24,12 +24,8 @@ pub struct NetConf {
     pub node: NodeConf,
     /// Address management.
     pub ipam: IpamConf,
-    /// The MTU of a container's interface in bytes; 0 leaves it to the MTU file or the kernel.
-    pub mtu: u32,
-    /// Fail where there is no MTU file.
-    pub require_mtu_file: bool,
-    /// Queues of both ends of a container's interface.
-    pub queues: u32,
+    /// What a container's interface shall be, as configured: an ADD asks for [`LinkConf::settings`].
+    pub link: LinkConf,
     /// Whether containers may forward.
     pub allow_ip_forwarding: bool,
     /// `policy.type`; empty where the network's own profile governs.
@@ -42,6 +38,65 @@ pub struct NetConf {
     pub log_level: Level,
     /// Where to log besides stderr.
     pub log_file: Option<PathBuf>,
+}
+
+/// The part of the configuration that only an ADD needs: a DEL must not fail because of it.
+#[derive(Debug, Clone)]
+pub struct LinkConf {
+    /// `mtu`.
+    pub mtu: i64,
+    /// `require_mtu_file`: fail where there is no MTU file.
+    pub require_mtu_file: bool,
+    /// `num_queues`.
+    pub queues: i64,
+    /// `device_type`.
+    pub device_type: String,
+}
+
+/// What a container's interface shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// Its MTU in bytes, unless the kernel shall choose.
+    pub mtu: Option<u32>,
+    /// The queues of both its ends.
+    pub queues: u32,
+}
+
+impl LinkConf {
+    /// Checks the settings. The MTU is the configured one, else that of the file the node agent writes. A file that
+    /// cannot be read is an error even if it is not needed, as it is upstream.
+    pub fn settings(&self) -> Result<LinkSettings, Error> {
+        match self.device_type.as_str() {
+            "" | "veth" => {}
+            "netkit" => {
+                let text = "device_type \"netkit\" is not supported by this release: use \"veth\" or leave it out";
+                return Err(Error::Unsupported(text.to_owned()));
+            }
+            other => {
+                let text = format!("unknown device_type \"{other}\" in CNI config (supported: \"veth\", \"netkit\")");
+                return Err(Error::Unsupported(text));
+            }
+        }
+        let mtu = Some(count("mtu", self.mtu)?).filter(|&mtu| mtu > 0).or(self.mtu_of_file()?);
+        Ok(LinkSettings { mtu, queues: count("num_queues", self.queues)?.max(1) })
+    }
+
+    fn mtu_of_file(&self) -> Result<Option<u32>, Error> {
+        let path = PathBuf::from("/var/lib/calico/mtu");
+        match std::fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map(Some).map_err(|error| {
+                let reason = format!("{:?}: {error}", text.trim());
+                Error::MtuFile { path, reason }
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.require_mtu_file => Ok(None),
+            Err(error) => Err(Error::MtuFile { path, reason: error.to_string() }),
+        }
+    }
+}
+
+/// A number that the kernel takes as 32 bits; negative ones count as not set.
+fn count(key: &str, number: i64) -> Result<u32, Error> {
+    u32::try_from(number.max(0)).map_err(|_| Error::Config(format!("{key}: {number} is too large")))
 }
 
 /// Which datastore.
@@ -99,10 +154,41 @@ impl IpamConf {
         wanted.into_iter().filter(|(_, wanted)| *wanted).map(|(version, _)| version).collect()
     }
 
-    /// The pools that are named by CIDR: those that an embedded store creates.
-    pub fn pool_cidrs(&self) -> Vec<IpNetwork> {
-        self.ipv4_pools.iter().chain(&self.ipv6_pools).filter_map(|pool| pool.parse().ok()).collect()
+    /// Whether our own plugin's work is done in the process that needs it.
+    pub fn in_process(&self) -> bool {
+        self.plugin == IpamConf::OWN_PLUGIN && !self.exec
     }
+
+    /// The pools that are named by CIDR: those that an embedded store creates.
+    pub fn pool_cidrs(&self) -> Result<Vec<IpNetwork>, Error> {
+        let mut cidrs = Vec::new();
+        for version in IpVersion::BOTH {
+            for text in self.pools(version) {
+                cidrs.extend(parse_pool(text, version)?);
+            }
+        }
+        Ok(cidrs)
+    }
+}
+
+/// A pool as it is named in the configuration: its masked CIDR, or `None` for what can only be a pool's name.
+pub fn parse_pool(text: &str, version: IpVersion) -> Result<Option<IpNetwork>, Error> {
+    if !text.contains('/') {
+        return match text.parse::<std::net::IpAddr>() {
+            Ok(_) => Err(Error::Pool {
+                text: text.to_owned(),
+                reason: "an address is no pool: add its prefix length".to_owned(),
+            }),
+            Err(_) => Ok(None),
+        };
+    }
+    let parsed = text.parse::<IpNetwork>();
+    let cidr = parsed.map_err(|error| Error::Pool { text: text.to_owned(), reason: error.to_string() })?;
+    if cidr::version(&cidr) != version {
+        let reason = format!("\"{}\" isn't a IPv{version} address", cidr.ip());
+        return Err(Error::Pool { text: text.to_owned(), reason });
+    }
+    Ok(Some(cidr::masked(&cidr)))
 }
 
 impl NetConf {
@@ -111,16 +197,12 @@ impl NetConf {
         let fields = Fields::of(&request.config, "").map_err(wrong)?;
         let ipam = fields.object("ipam").map_err(wrong)?;
         let timeout = match fields.integer("timeout_seconds").map_err(wrong)? {
-            None | Some(0) => DEFAULT_TIMEOUT,
-            Some(seconds) => match u64::try_from(seconds) {
-                Ok(seconds) => Duration::from_secs(seconds),
-                Err(_) => return Err(Error::Config(format!("timeout_seconds: {seconds} is negative"))),
-            },
+            Some(seconds) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
+            _ => DEFAULT_TIMEOUT,
         };
         let datastore = datastore(&fields)?;
         let policy = fields.object("policy").map_err(wrong)?;
         let container = fields.object("container_settings").map_err(wrong)?;
-        check_device_type(&fields)?;
         let flag = |key| Ok::<bool, Error>(fields.boolean(key).map_err(wrong)?.unwrap_or(false));
         let text = |key| Ok::<Option<String>, Error>(fields.nonempty(key).map_err(wrong)?.map(str::to_owned));
         Ok(NetConf {
@@ -133,9 +215,12 @@ impl NetConf {
             },
             datastore,
             ipam: ipam_conf(ipam.as_ref())?,
-            mtu: count(&fields, "mtu")?,
-            require_mtu_file: flag("require_mtu_file")?,
-            queues: count(&fields, "num_queues")?.max(1),
+            link: LinkConf {
+                mtu: fields.integer("mtu").map_err(wrong)?.unwrap_or(0),
+                require_mtu_file: flag("require_mtu_file")?,
+                queues: fields.integer("num_queues").map_err(wrong)?.unwrap_or(0),
+                device_type: fields.string("device_type").map_err(wrong)?.unwrap_or_default().to_owned(),
+            },
             allow_ip_forwarding: match container {
                 Some(container) => container.boolean("allow_ip_forwarding").map_err(wrong)?.unwrap_or(false),
                 None => false,
@@ -150,44 +235,10 @@ impl NetConf {
             log_file: text("log_file_path")?.map(PathBuf::from),
         })
     }
-
-    /// The MTU to give a container's interface: the configured one, else that of the file the node agent writes, else
-    /// none. A file that cannot be read is an error even if it is not needed, as it is upstream.
-    pub fn effective_mtu(&self) -> Result<Option<u32>, Error> {
-        let path = PathBuf::from("/var/lib/calico/mtu");
-        let failed = |path: PathBuf, reason: String| Error::MtuFile { path, reason };
-        let from_file = match std::fs::read_to_string(&path) {
-            Ok(text) => match text.trim().parse::<u32>() {
-                Ok(mtu) => Some(mtu),
-                Err(error) => return Err(failed(path, format!("{:?}: {error}", text.trim()))),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.require_mtu_file => None,
-            Err(error) => return Err(failed(path, error.to_string())),
-        };
-        Ok(Some(self.mtu).filter(|&mtu| mtu > 0).or(from_file))
-    }
 }
 
 fn wrong(error: FieldError) -> Error {
     Error::Config(error.to_string())
-}
-
-/// A number that the kernel takes as 32 bits; negative ones count as not set.
-fn count(fields: &Fields<'_>, key: &str) -> Result<u32, Error> {
-    let number = fields.integer(key).map_err(wrong)?.unwrap_or(0).max(0);
-    u32::try_from(number).map_err(|_| Error::Config(format!("{key}: {number} is too large")))
-}
-
-fn check_device_type(fields: &Fields<'_>) -> Result<(), Error> {
-    match fields.string("device_type").map_err(wrong)?.unwrap_or_default() {
-        "" | "veth" => Ok(()),
-        "netkit" => Err(Error::Unsupported(
-            "device_type \"netkit\" is not supported by this release: use \"veth\" or leave it out".to_owned(),
-        )),
-        other => Err(Error::Unsupported(format!(
-            "unknown device_type \"{other}\" in CNI config (supported: \"veth\", \"netkit\")"
-        ))),
-    }
 }
 
 fn datastore(fields: &Fields<'_>) -> Result<DatastoreConf, Error> {
@@ -257,7 +308,8 @@ mod tests {
         let conf = parse(json!({"datastore_type": "local", "ipam": {"type": "calico-ipam"}})).unwrap();
         let DatastoreConf::Local(file) = &conf.datastore;
         assert_eq!(file.to_str(), Some("/var/lib/calico/calico.db"));
-        assert_eq!((conf.mtu, conf.queues, conf.timeout), (0, 1, Duration::from_secs(30)));
+        assert_eq!(conf.link.settings().unwrap(), LinkSettings { mtu: None, queues: 1 });
+        assert_eq!(conf.timeout, Duration::from_secs(30));
         assert_eq!(conf.ipam.families(), [IpVersion::V4]);
         assert!(conf.node.file_optional && !conf.ipam.exec);
     }
@@ -281,7 +333,7 @@ mod tests {
             "readiness_gates": null, "policy": {"type": "", "k8s_api_root": ""}
         }))
         .unwrap();
-        assert!(conf.allow_ip_forwarding && conf.queues == 1 && conf.node.name.is_none());
+        assert!(conf.allow_ip_forwarding && conf.node.name.is_none());
     }
 
     #[test]
@@ -290,12 +342,42 @@ mod tests {
         assert!(error(json!({})).contains("has no datastore_type, and this release supports only \"local\""));
         assert!(error(json!({"datastore_type": "etcdv3"})).contains("datastore_type \"etcdv3\""));
         assert!(error(json!({"datastore_type": "mongodb"})).contains("unknown datastore type: mongodb"));
-        let local = |key: &str, value: Value| error(json!({"datastore_type": "local", key: value}));
+    }
+
+    #[test]
+    fn what_only_an_add_needs_is_checked_by_an_add() {
+        let settings = |key: &str, value: Value| {
+            let conf = parse(json!({"datastore_type": "local", key: value})).unwrap();
+            conf.link.settings().map_err(|error| error.to_string())
+        };
         assert_eq!(
-            local("device_type", json!("tap")),
+            settings("device_type", json!("tap")).unwrap_err(),
             "unknown device_type \"tap\" in CNI config (supported: \"veth\", \"netkit\")"
         );
-        assert!(local("timeout_seconds", json!(-1)).contains("-1 is negative"));
-        assert!(local("mtu", json!(1_u64 << 40)).contains("too large"));
+        assert!(settings("mtu", json!(1_u64 << 40)).unwrap_err().contains("too large"));
+        assert_eq!(settings("mtu", json!(1400)).unwrap(), LinkSettings { mtu: Some(1400), queues: 1 });
+        assert_eq!(settings("num_queues", json!(-3)).unwrap().queues, 1);
+    }
+
+    #[test]
+    fn pools_by_cidr_have_a_prefix_and_the_right_family() {
+        let parse = |text: &str| parse_pool(text, IpVersion::V4).map_err(|error| error.to_string());
+        assert_eq!(parse("10.9.3.0/16").unwrap(), Some("10.9.0.0/16".parse().unwrap()));
+        assert_eq!(parse("blue").unwrap(), None);
+        assert!(parse("10.65.0.0").unwrap_err().starts_with("error parsing pool \"10.65.0.0\": "));
+        assert!(parse("10.65.0.0/33").is_err());
+        assert_eq!(
+            parse("fd00::/64").unwrap_err(),
+            "error parsing pool \"fd00::/64\": \"fd00::\" isn't a IPv4 address"
+        );
+    }
+
+    #[test]
+    fn a_timeout_that_is_none_is_the_default() {
+        let timeout =
+            |seconds: i64| parse(json!({"datastore_type": "local", "timeout_seconds": seconds})).unwrap().timeout;
+        assert_eq!(timeout(-1), DEFAULT_TIMEOUT);
+        assert_eq!(timeout(5), Duration::from_secs(5));
+        assert_eq!(timeout(i64::MAX), Duration::from_secs(i64::MAX as u64));
     }
 }

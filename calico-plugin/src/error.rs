@@ -32,6 +32,8 @@ pub enum Error {
     MtuFile { path: PathBuf, reason: String },
     #[error("timed out after {limit:.0?} waiting for the host lock {path}{holder}", path = .path.display())]
     Lock { path: PathBuf, limit: Duration, holder: String },
+    #[error("error parsing pool \"{text}\": {reason}")]
+    Pool { text: String, reason: String },
     #[error("{0}")]
     Unsupported(String),
     #[error("the call was ended by {0}; what it had done is undone")]

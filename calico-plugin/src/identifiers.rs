@@ -16,35 +16,45 @@ pub struct Identifiers {
     pub container_id: String,
     /// The namespace of its endpoint.
     pub namespace: String,
-    /// The address that the caller wants.
-    pub address: Option<IpAddr>,
+    /// The address that the caller wants, as it is written.
+    address: Option<String>,
+    /// The pod that the caller means, with its namespace.
+    pod: Option<(String, String)>,
 }
 
 impl Identifiers {
     /// Reads `CNI_ARGS` (as `args` gives them, since `calico` prepends to them) and the container ID.
     ///
     /// # Errors
-    /// Malformed or unknown arguments; a Kubernetes pod, which this release cannot network.
+    /// Malformed or unknown arguments.
     pub fn read(request: &Request, args: &str) -> Result<Identifiers, Error> {
         let args = Args::parse(args)?;
         args.check_known(&KNOWN)?;
-        let text = |key| args.get(key).filter(|value| !value.is_empty());
-        if let (Some(pod), Some(namespace)) = (text("K8S_POD_NAME"), text("K8S_POD_NAMESPACE")) {
-            return Err(Error::internal(format!(
-                "cannot network the Kubernetes pod {namespace}/{pod}: this release networks only containers without K8S_POD_NAME in CNI_ARGS"
-            )));
-        }
-        let address = match text("IP") {
-            Some(text) => Some(text.parse().map_err(|_| {
-                Error::internal(format!("ARGS: IP={text} is not an address; give a single IPv4 or IPv6 address"))
-            })?),
-            None => None,
-        };
+        let text = |key| args.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
         Ok(Identifiers {
             container_id: request.container_id.clone(),
-            namespace: text("CNI_TEST_NAMESPACE").unwrap_or("default").to_owned(),
-            address,
+            namespace: text("CNI_TEST_NAMESPACE").unwrap_or_else(|| "default".to_owned()),
+            address: text("IP"),
+            pod: text("K8S_POD_NAMESPACE").zip(text("K8S_POD_NAME")),
         })
+    }
+
+    /// The address that the caller of an ADD wants.
+    ///
+    /// # Errors
+    /// What is given is no address.
+    pub fn address(&self) -> Result<Option<IpAddr>, Error> {
+        let Some(text) = &self.address else { return Ok(None) };
+        let problem = || format!("ARGS: IP={text} is not an address; give a single IPv4 or IPv6 address");
+        text.parse().map(Some).map_err(|_| Error::internal(problem()))
+    }
+
+    /// Refuses to add a Kubernetes pod, which this release cannot network. A DEL of one has nothing to undo.
+    pub fn refuse_pods(&self) -> Result<(), Error> {
+        let Some((namespace, pod)) = &self.pod else { return Ok(()) };
+        Err(Error::internal(format!(
+            "cannot network the Kubernetes pod {namespace}/{pod}: this release networks only containers without K8S_POD_NAME in CNI_ARGS"
+        )))
     }
 
     /// What the endpoint of this container's interface is called.
@@ -92,16 +102,18 @@ mod tests {
         assert_eq!(ids.handle("net1"), "net1.abcdef0123456789");
         assert_eq!(ids.host_interface(), "caliabcdef01234");
         assert_eq!(ids.endpoint("node-1", "eth0").name().unwrap(), "node--1-cni-abcdef0123456789-eth0");
-        assert_eq!((ids.namespace.as_str(), ids.address), ("default", None));
+        assert_eq!((ids.namespace.as_str(), ids.address().unwrap()), ("default", None));
     }
 
     #[test]
     fn arguments() {
-        assert_eq!(read("IP=fd00::5").unwrap().address, Some("fd00::5".parse().unwrap()));
+        assert_eq!(read("IP=fd00::5").unwrap().address().unwrap(), Some("fd00::5".parse().unwrap()));
         assert_eq!(read("IgnoreUnknown=1;FOO=bar;CNI_TEST_NAMESPACE=x").unwrap().namespace, "x");
         assert_eq!(read("FOO=bar").unwrap_err().msg, "ARGS: unknown args [\"FOO=bar\"]");
-        assert!(read("IP=10.0.0.0/24").unwrap_err().msg.contains("IP=10.0.0.0/24 is not an address"));
-        assert!(read("K8S_POD_NAME=a;K8S_POD_NAMESPACE=b").unwrap_err().msg.contains("pod b/a"));
-        assert!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").is_ok());
+        assert!(
+            read("IP=10.0.0.0/24").unwrap().address().unwrap_err().msg.contains("IP=10.0.0.0/24 is not an address")
+        );
+        assert!(read("K8S_POD_NAME=a;K8S_POD_NAMESPACE=b").unwrap().refuse_pods().unwrap_err().msg.contains("pod b/a"));
+        assert!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").unwrap().refuse_pods().is_ok());
     }
 }

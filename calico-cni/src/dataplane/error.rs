@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// The host has an interface of that name, and the caller did not allow replacing it.
     #[error(
-        "failed to create host interface {name}: EEXIST: the name is taken by {holder}, which was not to be replaced"
+        "failed to create host interface {name}: EEXIST: the name is taken by {holder} whose other end is not in this container: by another container, whose ID begins with the same 11 characters, or by what is left of one; use IDs that differ there, or remove it with: ip link delete {name}"
     )]
     HostLinkExists {
         /// The name.

@@ -136,6 +136,12 @@ impl Kernel {
         self.give(Worker::undo).await
     }
 
+    /// The host end of the container's interface, found as its peer, whatever its name. `None`: no such namespace,
+    /// interface or host end.
+    pub async fn host_end(&self, ifname: String) -> Result<Option<FoundLink>, Error> {
+        self.give(move |worker| worker.host_end(&ifname)).await
+    }
+
     /// Takes the host end of the container's interface down, and with it every route to the container, in a fraction of
     /// a millisecond. Returns its name.
     ///

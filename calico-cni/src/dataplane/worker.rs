@@ -167,20 +167,23 @@ impl Worker {
         Ok(())
     }
 
-    /// See [`super::Kernel::take_down`].
-    pub fn take_down(&mut self, ifname: &str) -> Result<Option<String>, Error> {
+    /// See [`super::Kernel::host_end`].
+    pub fn host_end(&mut self, ifname: &str) -> Result<Option<FoundLink>, Error> {
         if self.container_is_gone()? {
             return Ok(None);
         }
         let Some(end) = self.container_link(ifname)? else { return Ok(None) };
         self.host()?;
         let (Some(host), Some(container)) = (&mut self.host, &mut self.container) else { return Ok(None) };
-        let found =
-            veth::host_end(&mut container.socket, &mut host.socket, &host.namespace, &end).map_err(|error| {
-                netlink(format!("failed to find the host end of {ifname} in netns {}", self.netns.display()), error)
-            })?;
-        let Some(host_end) = found else { return Ok(None) };
-        match links::set_up(&mut host.socket, host_end.index, false) {
+        veth::host_end(&mut container.socket, &mut host.socket, &host.namespace, &end).map_err(|error| {
+            netlink(format!("failed to find the host end of {ifname} in netns {}", self.netns.display()), error)
+        })
+    }
+
+    /// See [`super::Kernel::take_down`].
+    pub fn take_down(&mut self, ifname: &str) -> Result<Option<String>, Error> {
+        let Some(host_end) = self.host_end(ifname)? else { return Ok(None) };
+        match links::set_up(&mut self.host()?.socket, host_end.index, false) {
             Ok(()) => Ok(Some(host_end.name)),
             Err(error) if error.is(Errno::ENODEV) => Ok(None),
             Err(error) => Err(netlink(format!("failed to set host interface {} down", host_end.name), error)),

@@ -152,6 +152,8 @@ impl Local {
 /// Tries again while another process holds the store. The wait is short and asynchronous instead of SQLite's own, so
 /// that a deadline or a signal ends it.
 async fn retry_while_busy<T>(mut attempt: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    // Nothing else here waits: without this, a caller's loop would be deaf to its deadline and to signals.
+    tokio::task::yield_now().await;
     let mut pause = Duration::from_millis(1);
     loop {
         match attempt() {
@@ -207,8 +209,9 @@ fn explain(store: &str, doing: &'static str, error: rusqlite::Error) -> Error {
             let advice = "the plugin must run as root, and the folder must be writable";
             Error::Forbidden { doing, store, reason, advice }
         }
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => {
-            let advice = "restore it from a backup, or stop all containers of this host, move it away and start again";
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
+            let advice =
+                "stop all containers of this host, move it away together with its -wal and -shm files, and start again";
             Error::Invalid { store, reason, advice }
         }
         Some(ErrorCode::DiskFull) => {

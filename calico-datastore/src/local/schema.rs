@@ -31,11 +31,10 @@ pub(super) async fn open(path: &Path) -> Result<Connection, Error> {
         0 => retry_while_busy(|| create(&mut connection)).await.map_err(failed)?,
         found => found,
     };
-    if found == VERSION {
-        return Ok(connection);
-    }
+    let application = retry_while_busy(|| pragma(&connection, "application_id")).await.map_err(failed)?;
     let reason = match found {
-        0 => "it is another program's SQLite file".to_owned(),
+        _ if application != APPLICATION_ID => "it is another program's SQLite file".to_owned(),
+        VERSION => return Ok(connection),
         other => format!("it has layout {other}, and this release knows layout {VERSION}"),
     };
     Err(Error::Invalid { store: name, reason, advice: "name another file in local_store_file" })
@@ -52,7 +51,11 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i32> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    pragma(connection, "user_version")
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i32> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
 /// Creates the tables in an empty file; answers the layout that is there afterwards, 0 where the file has tables of

@@ -8,11 +8,15 @@ use super::Local;
 use crate::contract::{Datastore, Outcome, Want, Write};
 use crate::error::Error;
 
+/// How often to try: each loss is another process's success at the same.
+const RETRIES: usize = 20;
+
 impl Local {
     /// Creates the node and one pool for each CIDR, where they are absent. Existing objects are left as they are.
     pub async fn seed(&self, node: &str, pools: &[IpNetwork]) -> Result<(), Error> {
         let node_key = Key::resource(Kind::Node, node);
-        loop {
+        let mut last = String::new();
+        for _ in 0..RETRIES {
             let wants = [Want::Get(node_key.clone()), Want::List(Listing::Resources(Kind::IpPool))];
             let mut answers = self.read(&wants).await?;
             let mut writes = Vec::new();
@@ -27,11 +31,10 @@ impl Local {
                     continue;
                 }
                 if let Some(other) = present.iter().find(|pool| cidr::overlap(&pool.cidr(), &wanted)) {
-                    return Err(Error::Invalid {
-                        store: self.name.clone(),
-                        reason: format!("the pool {wanted} overlaps the pool {} it already has", other.cidr()),
-                        advice: "use that pool, or one that does not overlap it, in ipam.ipv4_pools or ipam.ipv6_pools",
-                    });
+                    let reason = format!("the pool {wanted} overlaps the pool {} it already has", other.cidr());
+                    let advice =
+                        "use that pool, or one that does not overlap it, in ipam.ipv4_pools or ipam.ipv6_pools";
+                    return Err(Error::Invalid { store: self.name.clone(), reason, advice });
                 }
                 let pool = IpPool::routed(&pool_name(&wanted), wanted);
                 writes.push(Write::create(Key::resource(Kind::IpPool, &pool.metadata.name), pool.clone()));
@@ -42,14 +45,16 @@ impl Local {
             }
             match self.commit(&writes).await? {
                 Outcome::Applied(_) => return Ok(()),
-                // Another process was faster, or the disk failed: read what there is now.
-                Outcome::Conflict { .. } => {}
-                Outcome::Unknown(reason) => {
-                    let advice = "check the host's disk";
-                    return Err(Error::Unreachable { doing: "write", store: self.name.clone(), reason, advice });
+                Outcome::Conflict { index, .. } => {
+                    // Another process was faster, or what is there is not what its name says: then that is the error.
+                    last = format!("{} is there already, and is not the one that is needed", writes[index].key);
+                    self.read(&[Want::Get(writes[index].key.clone())]).await?.get::<IpPool>()?;
                 }
+                Outcome::Unknown(reason) => last = reason,
             }
         }
+        let advice = "correct or delete that object, or name another file in local_store_file";
+        Err(Error::Invalid { store: self.name.clone(), reason: last, advice })
     }
 }
 

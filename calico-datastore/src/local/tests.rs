@@ -123,6 +123,40 @@ fn an_absent_store_is_created_ready_with_node_and_pools() {
 }
 
 #[test]
+fn a_pool_that_is_not_what_its_name_says_is_an_error() {
+    run(async {
+        let store = Local::in_memory().await.unwrap();
+        let pools = ["10.65.0.0/16".parse().unwrap()];
+        store.seed("node-1", &pools).await.unwrap();
+        let set = |value: &str| {
+            let sql = format!("UPDATE objects SET value = '{value}' WHERE key LIKE '%/ippools/%'");
+            store.connection.borrow().execute_batch(&sql).unwrap();
+        };
+        set("{}");
+        let error = store.seed("node-1", &pools).await.unwrap_err().to_string();
+        assert!(error.contains("ippools/ippool-10-65-0-0-16: missing field"), "{error}");
+        let other = go_json::to_compact(&IpPool::routed("ippool-10-65-0-0-16", "10.99.0.0/16".parse().unwrap()));
+        set(&other);
+        let error = store.seed("node-1", &pools).await.unwrap_err().to_string();
+        assert!(error.contains("IPPool(ippool-10-65-0-0-16) is there already"), "{error}");
+    });
+}
+
+#[test]
+fn a_loop_over_the_store_ends_at_its_deadline() {
+    run(async {
+        let store = Local::in_memory().await.unwrap();
+        let forever = async {
+            loop {
+                store.read(&[Want::Get(key("a"))]).await.unwrap();
+            }
+        };
+        let ended: Option<()> = crate::Deadline::after(Duration::from_millis(5)).bound(forever).await;
+        assert_eq!(ended, None);
+    });
+}
+
+#[test]
 fn what_is_not_a_store_is_refused_and_left_alone() {
     let folder = Folder::new("foreign");
     run(async {
@@ -134,6 +168,10 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
         std::fs::remove_file(folder.store()).unwrap();
         let other = Connection::open(folder.store()).unwrap();
         other.execute_batch("CREATE TABLE mine (x);").unwrap();
+        let error = Local::open(&folder.store()).await.err().unwrap().to_string();
+        assert!(error.contains("another program's"), "{error}");
+
+        other.execute_batch("PRAGMA user_version = 1").unwrap();
         let error = Local::open(&folder.store()).await.err().unwrap().to_string();
         assert!(error.contains("another program's"), "{error}");
 
