@@ -350,3 +350,39 @@ fn store_in_a_place_that_cannot_be() {
     let netconf = with(json!({"local_store_file": "/etc/passwd/calico.db"}));
     refused("calico", &netconf, |call| call, 999, &["/etc/passwd/calico.db"]);
 }
+
+#[test]
+fn a_refused_pool_is_not_created() {
+    for (pools, word) in [(json!(["10.65.0.0"]), "prefix length"), (json!(["fd00::/64"]), "isn't a IPv4 address")] {
+        let host = Host::start();
+        let container = host.container("c1");
+        let error = container.add(&with(json!({"ipam": {"ipv4_pools": pools}}))).run().error();
+        assert!(error.text.contains("error parsing pool") && error.text.contains(word), "{error:?}");
+        // The corrected configuration works: nothing of the wrong one stays.
+        let netconf = with(json!({"ipam": {"ipv4_pools": ["10.65.0.0/16"], "ipv6_pools": ["fd00::/64"]}}));
+        container.add(&netconf).run().result();
+        container.del(&netconf).run().result();
+        host.assert_nothing_left();
+    }
+}
+
+#[test]
+fn del_does_not_fail_on_what_only_an_add_needs() {
+    let host = Host::start();
+    let container = host.container("c1");
+    container.add(&dual_stack()).run().result();
+    let pod = "IgnoreUnknown=1;K8S_POD_NAME=a;K8S_POD_NAMESPACE=b";
+    for (changes, args) in [
+        (json!({"device_type": "netkit"}), ""),
+        (json!({"mtu": 1_u64 << 40, "num_queues": 1_u64 << 40}), ""),
+        (json!({"timeout_seconds": i64::MAX}), ""),
+        (json!({"timeout_seconds": -1}), ""),
+        (json!({"ipam": {"ipv4_pools": ["10.65.0.0"]}}), ""),
+        (json!({}), "IP=foo"),
+        (json!({}), pod),
+    ] {
+        container.del(&with(changes)).env("CNI_ARGS", args).run().result();
+        host.assert_nothing_left();
+    }
+    refused("calico", &dual_stack(), |call| call.env("CNI_ARGS", pod), 999, &["pod b/a"]);
+}
