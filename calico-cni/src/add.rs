@@ -75,21 +75,18 @@ impl Add<'_> {
     async fn run(&self, lock: Option<HostLock>) -> Result<Success, Error> {
         let started = Instant::now();
         let deadline = self.deadline.get();
-        self.call.seed(self.store, deadline).await?;
         let store = Timed::new(self.store, deadline);
-        let mut wants = vec![readiness::want()];
-        wants.extend(endpoint::wants(self.call, &self.id)?);
-        wants.extend(Inputs::wants(&self.call.node));
-        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
-        readiness::check(&mut answers)?;
-        let recorded = Recorded::take(self.call, &self.id, &mut answers);
+        let (mut recorded, mut inputs) = self.read(&store).await?;
+        if self.call.must_seed(&inputs)? {
+            self.call.seed(self.store, deadline).await?;
+            (recorded, inputs) = self.read(&store).await?;
+        }
         if let Some(endpoint) = recorded.endpoint {
             if self.is_networked(&endpoint.value).await? {
                 return self.repeat(endpoint, recorded.lacks_profile).await;
             }
             self.forget(endpoint).await?;
         }
-        let inputs = Inputs::take(&self.call.node, &mut answers);
         let read = started.elapsed();
 
         let assigning = async {
@@ -143,6 +140,17 @@ impl Add<'_> {
             ],
         );
         Ok(self.result(success, &endpoint))
+    }
+
+    /// Reads, together, all that an ADD starts from, and checks that the datastore is ready.
+    async fn read(&self, store: &impl Datastore) -> Result<(Recorded, Result<Inputs, calico_ipam::Error>), Error> {
+        let mut wants = vec![readiness::want()];
+        wants.extend(endpoint::wants(self.call, &self.id)?);
+        wants.extend(Inputs::wants(&self.call.node));
+        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
+        readiness::check(&mut answers)?;
+        let recorded = Recorded::take(self.call, &self.id, &mut answers);
+        Ok((recorded, Inputs::take(&self.call.node, &mut answers)))
     }
 
     /// The families an address will be of, as far as our own allocation is concerned.

@@ -58,6 +58,15 @@ impl Call {
         Ok(opened.map_err(calico_plugin::Error::Datastore)?)
     }
 
+    /// Whether what was read shows that the embedded store lacks this node, or a pool that the configuration names.
+    pub fn must_seed(&self, inputs: &Result<Inputs, Error>) -> Result<bool, cni_spec::Error> {
+        let wanted = self.conf.ipam.pool_cidrs()?;
+        Ok(match inputs {
+            Ok(inputs) => !wanted.iter().all(|cidr| inputs.pools.iter().any(|pool| pool.cidr() == *cidr)),
+            Err(error) => matches!(error, Error::Missing { .. }),
+        })
+    }
+
     /// Creates this node and the configuration's pools where the embedded store lacks them.
     pub async fn seed(&self, store: &Local, deadline: Deadline) -> Result<(), cni_spec::Error> {
         let pools = self.conf.ipam.pool_cidrs()?;
@@ -174,10 +183,13 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
             let (_lock, deadline) = call.lock().await?;
             let store = call.open(deadline).await?;
             let store = opened.get_or_init(|| store);
-            call.seed(store, deadline).await?;
             let ipam = call.ipam(Timed::new(store, deadline));
-            let inputs = ipam.read_inputs().await?;
-            assign(&call, &ipam, &inputs, &lease).await
+            let mut inputs = ipam.read_inputs().await;
+            if call.must_seed(&inputs)? {
+                call.seed(store, deadline).await?;
+                inputs = ipam.read_inputs().await;
+            }
+            assign(&call, &ipam, &inputs?, &lease).await
         });
         let result = call::catch_panic("ADD", work).await;
         match (&result, opened.get()) {

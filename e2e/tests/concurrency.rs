@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{Answer, Call, Container, Host, Running, dual_stack, note};
+use e2e::{Answer, Call, Container, Host, Place, Running, dual_stack, note};
 use serde_json::{Value, json};
 
 const CONTAINERS: usize = 50;
@@ -72,4 +72,27 @@ fn adds_and_dels_of_different_containers_at_once() {
         answer.result();
     }
     host.assert_nothing_left();
+}
+
+/// The wait for the host lock has its own bound, and is no part of `timeout_seconds`.
+#[test]
+fn a_long_wait_for_the_host_lock_is_not_a_timeout() {
+    for exec in [false, true] {
+        let host = Host::start();
+        let mut netconf = dual_stack();
+        netconf["ipam"]["exec"] = json!(exec);
+        netconf["timeout_seconds"] = json!(1);
+        let container = host.container("c1");
+        container.add(&netconf).run().result();
+        container.del(&netconf).run().result();
+        std::thread::scope(|scope| {
+            scope.spawn(|| host.run("flock", &["/run/calico/ipam.lock", "sleep", "2.5"]));
+            while host.succeeds("flock", &["--nonblock", "/run/calico/ipam.lock", "true"]) {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            container.add(&netconf).run().result();
+        });
+        container.del(&netconf).run().result();
+        host.assert_nothing_left();
+    }
 }
