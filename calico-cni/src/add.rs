@@ -29,7 +29,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
     call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         node_name::check_file(&call.conf.node)?;
-        call.ids.refuse_pods()?;
+        call.check_add(request)?;
         let link = call.conf.link.settings()?;
         let delegate = match call.conf.ipam.in_process() {
             true => None,
@@ -245,7 +245,11 @@ impl Add<'_> {
         let store = Timed::new(self.store, deadline);
         endpoint::delete(&store, &key, &value.metadata.uid, Some(revision)).await?;
         match self.done.delegate {
-            Some(delegate) => delegate.del(self.call.conf.timeout).await,
+            Some(delegate) => {
+                delegate.del(self.call.conf.timeout).await?;
+                self.deadline.set(Deadline::after(self.call.conf.timeout));
+                Ok(())
+            }
             None => {
                 let handle = self.call.ipam(store).read_handle(self.done.lease.handle()).await?;
                 self.call.release(self.store, deadline, handle.into_iter().collect()).await

@@ -103,23 +103,25 @@ impl Recorded {
         };
         let store = call.open(deadline).await?;
         let id = call.ids.endpoint(&call.node, &request.ifname);
-        let name = id.name().map_err(calico_plugin::Error::from)?;
-        let name_prefix = id.prefix().map_err(calico_plugin::Error::from)?;
-        let namespace = call.ids.namespace.clone();
-        let mut wants = vec![readiness::want(), Want::List(Listing::Endpoints { namespace, name_prefix })];
+        let mut wants = vec![readiness::want()];
         wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
+        // A container that cannot be named has no endpoint.
+        let name = id.name().ok();
+        if let Ok(name_prefix) = id.prefix() {
+            wants.push(Want::List(Listing::Endpoints { namespace: call.ids.namespace.clone(), name_prefix }));
+        }
         let read = Timed::new(&store, deadline).read(&wants).await;
         let mut answers = read.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
-        let endpoints: Vec<Stored<WorkloadEndpoint>> = answers.list();
-        let (own, others): (Vec<_>, Vec<_>) = endpoints
-            .into_iter()
-            .filter(|stored| id.is_same_workload(&stored.value.metadata.name))
-            .partition(|stored| stored.value.metadata.name == name);
         let mut handles = Vec::new();
         for _ in call.handles() {
             handles.extend(answers.get::<Handle>().map_err(calico_ipam::Error::from)?);
         }
+        let endpoints: Vec<Stored<WorkloadEndpoint>> = answers.list();
+        let (own, others): (Vec<_>, Vec<_>) = endpoints
+            .into_iter()
+            .filter(|stored| id.is_same_workload(&stored.value.metadata.name))
+            .partition(|stored| Some(&stored.value.metadata.name) == name.as_ref());
         let endpoint = own.into_iter().next();
         Ok(Recorded { store, deadline, endpoint, has_another: !others.is_empty(), handles, _lock: lock })
     }

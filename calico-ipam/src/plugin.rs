@@ -40,9 +40,15 @@ impl Call {
         let log = Log::open(component, conf.log_level, conf.log_file.as_deref());
         let node = node_name::determine(&conf.node)?;
         let ids = Identifiers::read(request, args)?;
-        // A node or container that cannot be named is refused before anything is done.
-        ids.endpoint(&node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
         Ok(Call { conf, ids, node, log, now: SystemTime::now() })
+    }
+
+    /// Refuses an ADD that this release cannot complete, before anything is done: for a Kubernetes pod, or for a node or
+    /// container whose endpoint cannot be named. A DEL of such a container has nothing to undo and succeeds.
+    pub fn check_add(&self, request: &Request) -> Result<(), cni_spec::Error> {
+        self.ids.refuse_pods()?;
+        self.ids.endpoint(&self.node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
+        Ok(())
     }
 
     /// Waits for the host lock, then starts the clock of the call.
@@ -177,7 +183,7 @@ fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Res
 pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        call.ids.refuse_pods()?;
+        call.check_add(request)?;
         let (opened, lease) = (OnceCell::new(), call.lease());
         let work = call::until_signal(async {
             let (_lock, deadline) = call.lock().await?;

@@ -386,3 +386,18 @@ fn del_does_not_fail_on_what_only_an_add_needs() {
     }
     refused("calico", &dual_stack(), |call| call.env("CNI_ARGS", pod), 999, &["pod b/a"]);
 }
+
+#[test]
+fn a_container_that_cannot_be_named_is_refused_by_add_and_no_trouble_to_del() {
+    for (id, ifname, words) in [("UPPER", "eth0", "change the container ID"), ("c1", "eth-", "must not begin or end")] {
+        for executable in ["calico", "calico-ipam"] {
+            let host = Host::start();
+            let container = host.container("c1").renamed(id);
+            let call = |verb| container.call(executable, verb, &dual_stack()).env("CNI_IFNAME", ifname);
+            assert_error(&call("ADD").run(), 999, &[words]);
+            host.assert_nothing_left();
+            call("DEL").run().result();
+            host.assert_nothing_left();
+        }
+    }
+}
