@@ -5,9 +5,13 @@ use serde_json::json;
 
 /// Waits until the kernel has taken away the interfaces of a namespace that was removed, which it does in its own time.
 fn await_links(host: &Host, left: &[&str]) {
-    while host.added_links() != left {
+    for _ in 0..2_000 {
+        if host.added_links() == left {
+            return;
+        }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+    panic!("instead of {left:?} the host still has {:?}", host.added_links());
 }
 
 #[test]
