@@ -9,7 +9,7 @@ CARGO_DENY := 0.20.2
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test lint deps deps-lint check-build check-root check-lint
+.PHONY: help build demo test lint deps deps-lint check-rust check-build check-root check-lint
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up (root)'
@@ -22,7 +22,8 @@ help:
 ## What is installed ------------------------------------------------------------------------------------------------
 
 # The only targets that install anything. They start no service.
-deps:
+deps: check-rust
+	@[ "$$(id -u)" = 0 ] || { echo 'deps installs Debian packages: run it as root'; exit 1; }
 	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Abbrev}\n' $(PACKAGES) 2>/dev/null | \
 	    awk -v all='$(PACKAGES)' '$$2 == "ii" { have[$$1] } \
 	        END { n = split(all, names, " "); for (i = 1; i <= n; i++) if (!(names[i] in have)) print names[i] }'); \
@@ -34,7 +35,7 @@ deps:
 	    { echo 'deps: installing the Rust toolchain and target of rust-toolchain.toml'; \
 	      rustup toolchain install --no-self-update && rustup target add $(TARGET); }
 
-deps-lint:
+deps-lint: check-rust
 	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY)' || \
 	    { echo 'deps-lint: building cargo-deny $(CARGO_DENY)'; cargo install --quiet --locked cargo-deny@$(CARGO_DENY); }
 
@@ -43,8 +44,11 @@ ifeq ($(shell id -u)$(shell command -v apt-get >/dev/null && echo apt),0apt)
 AUTO_DEPS := deps
 endif
 
-check-build:
-	@command -v cargo >/dev/null || { echo 'Rust is missing: install it with rustup (https://rustup.rs)'; exit 1; }
+check-rust:
+	@command -v cargo >/dev/null && command -v rustup >/dev/null || \
+	    { echo 'Rust is missing: install it with rustup (https://rustup.rs)'; exit 1; }
+
+check-build: check-rust
 	@rustup target list --installed 2>/dev/null | grep -qx $(TARGET) || \
 	    { echo 'the Rust toolchain or target is missing: rustup toolchain install   (or, as root: make deps)'; exit 1; }
 	@command -v musl-gcc >/dev/null || \
@@ -55,7 +59,7 @@ check-root:
 	@for c in ip unshare nsenter busybox; do command -v $$c >/dev/null || \
 	    { echo "$$c is missing: apt-get install $(PACKAGES)   (or, as root: make deps)"; exit 1; }; done
 
-check-lint:
+check-lint: check-rust
 	@cargo deny --version >/dev/null 2>&1 || \
 	    { echo 'cargo-deny is missing: cargo install --locked cargo-deny@$(CARGO_DENY)   (or: make deps-lint)'; exit 1; }
 

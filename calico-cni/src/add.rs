@@ -4,6 +4,7 @@
 //! an address before it is (invariant 1 of the design). Whatever fails, also a signal, undoes all of it.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use calico_datastore::local::Local;
@@ -72,7 +73,9 @@ struct Add<'a> {
 }
 
 impl Add<'_> {
-    async fn run(&self, lock: Option<HostLock>) -> Result<Success, Error> {
+    /// Holds the host lock to the end: until the record is written, another call could not tell this container's
+    /// interface from one that was left over.
+    async fn run(&self, _lock: Option<HostLock>) -> Result<Success, Error> {
         let started = Instant::now();
         let deadline = self.deadline.get();
         let store = Timed::new(self.store, deadline);
@@ -90,18 +93,16 @@ impl Add<'_> {
         let read = started.elapsed();
 
         let assigning = async {
-            let success = match self.done.delegate {
+            match self.done.delegate {
                 None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
                 Some(delegate) => {
                     self.done.delegated.set(true);
-                    let success = delegate.add(self.call.conf.timeout).await;
+                    let success = delegate.add(delegate.deadline(&self.call.conf)).await;
                     // Its time, with its wait for the host lock, was its own.
                     self.deadline.set(Deadline::after(self.call.conf.timeout));
                     success
                 }
-            };
-            drop(lock);
-            success
+            }
         };
         let (success, prepared) = match self.done.delegate {
             None => {
@@ -149,7 +150,7 @@ impl Add<'_> {
         wants.extend(Inputs::wants(&self.call.node));
         let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
-        let recorded = Recorded::take(self.call, &self.id, &mut answers);
+        let recorded = Recorded::take(self.call, &self.id, &mut answers)?;
         Ok((recorded, Inputs::take(&self.call.node, &mut answers)))
     }
 
@@ -163,7 +164,7 @@ impl Add<'_> {
 
     fn kernel(&self) -> Result<&Kernel, Error> {
         if self.done.kernel.get().is_none() {
-            let kernel = Kernel::start(self.request.netns.clone().into()).map_err(internal)?;
+            let kernel = Kernel::start(self.request.netns.clone().into())?;
             let _ = self.done.kernel.set(kernel);
         }
         self.done.kernel.get().ok_or_else(|| Error::internal("the kernel thread is gone"))
@@ -216,22 +217,24 @@ impl Add<'_> {
     async fn is_networked(&self, endpoint: &WorkloadEndpoint) -> Result<bool, Error> {
         let path = std::path::PathBuf::from(&self.request.netns);
         if !path.exists() {
-            return Err(internal(dataplane::Error::NoNetns { path }));
+            return Err(dataplane::Error::NoNetns { path }.into());
         }
         let kernel = self.kernel()?;
         let spec = &endpoint.spec;
         let step = "look up the interface";
-        if self.in_time(step, kernel.host_end(spec.endpoint.clone())).await?.is_some() {
-            return Ok(true);
-        }
-        if self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?.is_none() {
-            return Ok(false);
+        match self.in_time(step, kernel.host_end(spec.endpoint.clone())).await? {
+            Some(end) if end.name == spec.interface_name => return Ok(true),
+            Some(_) => {}
+            None if self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?.is_none() => {
+                return Ok(false);
+            }
+            None => {}
         }
         let text = format!(
-            "container {} is networked already, by {} in another namespace than {}",
-            spec.container_id, spec.interface_name, self.request.netns
+            "container {} is networked already, by {}, which is not the other end of {} in {}",
+            spec.container_id, spec.interface_name, spec.endpoint, self.request.netns
         );
-        Err(Error::internal(text).with_details("delete that network first: DEL with the namespace it was added to"))
+        Err(Error::internal(text).with_details("delete that network first, with a DEL for this container"))
     }
 
     /// Removes the record of a network that is no more, and releases its addresses.
@@ -243,16 +246,22 @@ impl Add<'_> {
         );
         let deadline = self.deadline.get();
         let store = Timed::new(self.store, deadline);
-        endpoint::delete(&store, &key, &value.metadata.uid, Some(revision)).await?;
+        endpoint::delete(&store, &key, Some(&value.metadata.uid), Some(revision)).await?;
         match self.done.delegate {
             Some(delegate) => {
-                delegate.del(self.call.conf.timeout).await?;
+                delegate.del(delegate.deadline(&self.call.conf)).await?;
                 self.deadline.set(Deadline::after(self.call.conf.timeout));
                 Ok(())
             }
             None => {
-                let handle = self.call.ipam(store).read_handle(self.done.lease.handle()).await?;
-                self.call.release(self.store, deadline, handle.into_iter().collect()).await
+                // The record's profiles are the networks it was added to.
+                let of_networks = value.spec.profiles.iter().map(|network| self.call.ids.handle(network));
+                let names: BTreeSet<String> = of_networks.chain(self.call.handles()).collect();
+                let mut handles = Vec::new();
+                for name in names {
+                    handles.extend(self.call.ipam(store).read_handle(&name).await?);
+                }
+                self.call.release(self.store, deadline, handles).await
             }
         }
     }
@@ -332,15 +341,11 @@ enum Failed {
 impl From<Failed> for Error {
     fn from(failed: Failed) -> Error {
         match failed {
-            Failed::Kernel(error) => internal(error),
+            Failed::Kernel(error) => error.into(),
             Failed::TimedOut { step, after } => Error::new(
                 code::TRY_AGAIN,
                 format!("timed out after {after:.0?} while waiting for the kernel to {step}"),
             ),
         }
     }
-}
-
-fn internal(error: dataplane::Error) -> Error {
-    Error::internal(error.to_string())
 }

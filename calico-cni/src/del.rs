@@ -5,15 +5,15 @@
 //! is nothing left to do, and needs no network namespace.
 
 use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Deadline, Stored, Timed, Want};
+use calico_datastore::{Datastore, Deadline, Entry, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
-use calico_model::{Handle, Key, Listing, WorkloadEndpoint};
+use calico_model::{Handle, Key, Kind, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::{Error, Request};
 
-use crate::dataplane::Kernel;
+use crate::dataplane::{self, HostEnd, Kernel};
 use crate::delegate::Delegate;
 use crate::endpoint;
 
@@ -24,58 +24,53 @@ const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 pub fn del(request: &Request) -> Result<(), Error> {
     call::block_on(call::catch_panic("DEL", async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        let mut kernel = match request.netns.as_str() {
-            "" => None,
-            netns => Some(Kernel::start(netns.into()).map_err(|error| Error::internal(error.to_string()))?),
-        };
-        if let Some(started) = &kernel
-            && take_down(started, &call, request).await == Found::AnothersInterface
-        {
-            kernel = None;
-        }
-        let (removed, recorded) = tokio::join!(remove(kernel.as_ref(), request), Recorded::read(&call, request));
+        let kernel = Kernel::start(request.netns.clone().into())?;
+        let host_end = take_down(&kernel, &call, request).await;
+        let (removed, recorded) = tokio::join!(remove(&kernel, host_end, request), Recorded::read(&call, request));
         // Without the certainty that nothing has the addresses any more, they stay assigned.
-        removed?;
-        recorded?.release(&call, request).await?;
-        call.log.info("removed the container's network", &[("container", &call.ids.container_id)]);
+        let recorded = removed.and_then(|removed| Ok((removed, recorded?)));
+        let (removed, recorded) = recorded?;
+        if !removed {
+            recorded.remove_elsewhere(&call, &kernel).await?;
+        }
+        recorded.release(&call, request).await?;
+        call.log.info("DEL done", &[("container", &call.ids.container_id)]);
         Ok(())
     }))
 }
 
-/// Whose interface the namespace has.
-#[derive(PartialEq)]
-enum Found {
-    OwnOrNone,
-    AnothersInterface,
-}
-
-/// Takes the host end down. Where anything fails here, so will the removal, whose error is reported.
-///
-/// A namespace's path may have passed to another container before this DEL came: an interface whose host end has
-/// another container's name is left alone.
-async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Found {
-    let deadline = Deadline::after(REMOVAL_TIME);
-    if let Some(Ok(Some(end))) = deadline.bound(kernel.host_end(request.ifname.clone())).await
-        && end.name.starts_with("cali")
-        && end.name != call.ids.host_interface()
-    {
-        let container = &call.ids.container_id;
-        call.log
-            .warning("left another container's interface alone", &[("container", container), ("interface", &end.name)]);
-        return Found::AnothersInterface;
+/// Takes the host end down, if the namespace has the container's interface.
+async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Result<HostEnd, Error> {
+    if request.netns.is_empty() {
+        return Ok(HostEnd::None);
     }
-    let _ = deadline.bound(kernel.take_down(request.ifname.clone())).await;
-    Found::OwnOrNone
+    let host_end = in_time(kernel.take_down(request.ifname.clone(), call.ids.host_interface())).await?;
+    if let HostEnd::OfAnother(interface) = &host_end {
+        let container = &call.ids.container_id;
+        let fields: [calico_plugin::log::Field<'_>; 2] = [("container", container), ("interface", interface)];
+        call.log.warning("left another container's interface alone", &fields);
+    }
+    Ok(host_end)
 }
 
-/// Removes the container's interface and with it the host's.
-async fn remove(kernel: Option<&Kernel>, request: &Request) -> Result<(), Error> {
-    let Some(kernel) = kernel else { return Ok(()) };
-    match Deadline::after(REMOVAL_TIME).bound(kernel.delete(request.ifname.clone())).await {
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(Error::internal(error.to_string()).with_details(
-            "nothing was released; if the container is gone, remove that file or repeat DEL without CNI_NETNS",
-        )),
+/// Removes the container's interface and with it the host's; answers whether both were there. One that has no host end is
+/// removed, too.
+async fn remove(kernel: &Kernel, host_end: Result<HostEnd, Error>, request: &Request) -> Result<bool, Error> {
+    let nothing_released = |error: Error| {
+        let advice = format!("nothing was released; {}", error.details);
+        error.with_details(advice.trim_end_matches([';', ' ']))
+    };
+    let host_end = host_end.map_err(nothing_released)?;
+    if !request.netns.is_empty() && !matches!(host_end, HostEnd::OfAnother(_)) {
+        in_time(kernel.delete(request.ifname.clone())).await.map_err(nothing_released)?;
+    }
+    Ok(matches!(host_end, HostEnd::Down(_)))
+}
+
+/// Kernel work of a DEL, within its own bound.
+async fn in_time<T>(work: impl Future<Output = Result<T, dataplane::Error>>) -> Result<T, Error> {
+    match Deadline::after(REMOVAL_TIME).bound(work).await {
+        Some(result) => Ok(result?),
         None => Err(Error::new(code::TRY_AGAIN, "timed out deleting device in netns")),
     }
 }
@@ -84,8 +79,8 @@ async fn remove(kernel: Option<&Kernel>, request: &Request) -> Result<(), Error>
 struct Recorded {
     store: Local,
     deadline: Deadline,
-    /// The record of the interface that is deleted.
-    endpoint: Option<Stored<WorkloadEndpoint>>,
+    /// The record of the interface that is deleted, whatever is in it.
+    endpoint: Option<Entry>,
     /// Whether the container has another interface, which needs the addresses still.
     has_another: bool,
     handles: Vec<Stored<Handle>>,
@@ -117,19 +112,16 @@ impl Recorded {
         for _ in call.handles() {
             handles.extend(answers.get::<Handle>().map_err(calico_ipam::Error::from)?);
         }
-        let endpoints: Vec<Stored<WorkloadEndpoint>> = answers.list();
-        let (own, others): (Vec<_>, Vec<_>) = endpoints
-            .into_iter()
-            .filter(|stored| id.is_same_workload(&stored.value.metadata.name))
-            .partition(|stored| Some(&stored.value.metadata.name) == name.as_ref());
+        let is_own = |entry: &Entry| matches!(&entry.key, Key::Resource { name: n, .. } if Some(n) == name.as_ref());
+        let (own, others): (Vec<_>, Vec<_>) = endpoint::of_workload(&id, answers.entries()).partition(is_own);
         let endpoint = own.into_iter().next();
         Ok(Recorded { store, deadline, endpoint, has_another: !others.is_empty(), handles, _lock: lock })
     }
 
     async fn release(self, call: &Call, request: &Request) -> Result<(), Error> {
         let store = Timed::new(&self.store, self.deadline);
-        if let Some(Stored { key, revision, value }) = self.endpoint {
-            endpoint::delete(&store, &key, &value.metadata.uid, Some(revision)).await?;
+        if let Some(Entry { key, revision, .. }) = self.endpoint {
+            endpoint::delete(&store, &key, None, Some(revision)).await?;
         }
         if self.has_another {
             let container = &call.ids.container_id;
@@ -137,8 +129,33 @@ impl Recorded {
             return Ok(());
         }
         if !call.conf.ipam.in_process() {
-            return Delegate::find(&call.conf, request)?.del(call.conf.timeout).await;
+            let delegate = Delegate::find(&call.conf, request)?;
+            return delegate.del(delegate.deadline(&call.conf)).await;
         }
         call.release(&self.store, self.deadline, self.handles).await
+    }
+
+    /// Removes what the container still has where this DEL could not look: in a namespace it was not told of, or one
+    /// that the kernel is taking down. The host end has the container's own name; only where another container's record
+    /// names it, too, is it that one's.
+    async fn remove_elsewhere(&self, call: &Call, kernel: &Kernel) -> Result<(), Error> {
+        if self.has_another || self.endpoint.is_none() && self.handles.is_empty() {
+            return Ok(());
+        }
+        let store = Timed::new(&self.store, self.deadline);
+        let name = call.ids.host_interface();
+        if in_time(kernel.host_link(name.clone())).await?.is_none() {
+            return Ok(());
+        }
+        let wants = [Want::List(Listing::Resources(Kind::WorkloadEndpoint))];
+        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
+        let is_anothers = |stored: &Stored<WorkloadEndpoint>| {
+            let spec = &stored.value.spec;
+            spec.node == call.node && spec.interface_name == name && spec.container_id != call.ids.container_id
+        };
+        if !answers.list().iter().any(is_anothers) {
+            in_time(kernel.delete_host_link(name)).await?;
+        }
+        Ok(())
     }
 }

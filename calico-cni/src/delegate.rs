@@ -22,15 +22,22 @@ pub struct Delegate<'a> {
 impl<'a> Delegate<'a> {
     /// Looks the configured plugin up in `CNI_PATH`.
     pub fn find(conf: &NetConf, request: &'a Request) -> Result<Delegate<'a>, Error> {
-        let program = delegate::find(&conf.ipam.plugin, &request.path)?;
+        let advice = "ipam.type names the executable of an IPAM plugin in a folder of CNI_PATH, such as calico-ipam";
+        let found = delegate::find(&conf.ipam.plugin, &request.path);
+        let program = found.map_err(|error| error.with_details(advice))?;
         let own = conf.ipam.plugin == IpamConf::OWN_PLUGIN;
         let patience = if own { lock::PATIENCE } else { Duration::ZERO };
         Ok(Delegate { program, request, args: crate::tolerant_args(request), patience })
     }
 
+    /// The deadline of a call that starts now: the configured time, and what our own plugin may wait for the host lock.
+    pub fn deadline(&self, conf: &NetConf) -> Deadline {
+        Deadline::after(conf.timeout.saturating_add(self.patience))
+    }
+
     /// Its ADD, with our configuration as it came.
-    pub async fn add(&self, limit: Duration) -> Result<Success, Error> {
-        let printed = self.run(Command::Add, limit).await?;
+    pub async fn add(&self, deadline: Deadline) -> Result<Success, Error> {
+        let printed = self.run(Command::Add, deadline).await?;
         let success = Success::parse(&printed, self.request.version)?;
         if success.ips.is_empty() {
             return Err(Error::internal("IPAM plugin returned no IP addresses in result"));
@@ -39,12 +46,11 @@ impl<'a> Delegate<'a> {
     }
 
     /// Its DEL.
-    pub async fn del(&self, limit: Duration) -> Result<(), Error> {
-        self.run(Command::Del, limit).await.map(drop)
+    pub async fn del(&self, deadline: Deadline) -> Result<(), Error> {
+        self.run(Command::Del, deadline).await.map(drop)
     }
 
-    async fn run(&self, command: Command, limit: Duration) -> Result<Vec<u8>, Error> {
-        let deadline = Deadline::after(limit.saturating_add(self.patience));
+    async fn run(&self, command: Command, deadline: Deadline) -> Result<Vec<u8>, Error> {
         let child = delegate::exec(&self.program, self.request, command, &self.args, &self.request.stdin);
         deadline.bound(child).await.unwrap_or_else(|| {
             let text = format!(

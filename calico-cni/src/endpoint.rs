@@ -1,6 +1,6 @@
 //! The record of a container's interface, and the profile that governs it.
 
-use calico_datastore::{Datastore, Expect, Outcome, Revision, Stored, Want, Write};
+use calico_datastore::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
 use calico_ipam::plugin::Call;
 use calico_model::endpoint_name::EndpointId;
 use calico_model::resource::{ProfileSpec, random_uid};
@@ -32,12 +32,29 @@ pub fn wants(call: &Call, id: &EndpointId) -> Result<Vec<Want>, Error> {
 
 impl Recorded {
     /// Takes the answers to [`wants`].
-    pub fn take(call: &Call, id: &EndpointId, answers: &mut calico_datastore::Answers) -> Recorded {
-        let endpoints: Vec<Stored<WorkloadEndpoint>> = answers.list();
-        let endpoint = endpoints.into_iter().find(|stored| id.is_same_workload(&stored.value.metadata.name));
+    ///
+    /// # Errors
+    /// A record of this container that cannot be read: it may be that of a working network.
+    pub fn take(call: &Call, id: &EndpointId, answers: &mut Answers) -> Result<Recorded, Error> {
+        let endpoint = of_workload(id, answers.entries()).next().map(readable).transpose()?;
         let profile_exists = !answers.entries().is_empty();
-        Recorded { endpoint, lacks_profile: call.conf.policy_type.is_empty() && !profile_exists }
+        Ok(Recorded { endpoint, lacks_profile: call.conf.policy_type.is_empty() && !profile_exists })
     }
+}
+
+/// The entries that are endpoints of this container, whatever is in them.
+pub fn of_workload(id: &EndpointId, entries: Vec<Entry>) -> impl Iterator<Item = Entry> {
+    entries.into_iter().filter(|entry| match &entry.key {
+        Key::Resource { kind: Kind::WorkloadEndpoint, name, .. } => id.is_same_workload(name),
+        _ => false,
+    })
+}
+
+fn readable(entry: Entry) -> Result<Stored<WorkloadEndpoint>, Error> {
+    let object = entry.object.map_err(|malformed| calico_ipam::Error::Datastore(malformed.into()))?;
+    let value = WorkloadEndpoint::try_from(object);
+    let value = value.map_err(|_| Error::internal(format!("{} is no workload endpoint", entry.key)))?;
+    Ok(Stored { key: entry.key, revision: entry.revision, value })
 }
 
 /// The endpoint of a new interface.
@@ -98,7 +115,8 @@ pub async fn write(
         }
         let wants = [Want::Get(profile_key.clone()), Want::Get(endpoint_key.clone())];
         let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
-        lacks_profile = lacks_profile && answers.entries().is_empty();
+        let profile_is_absent = answers.entries().is_empty();
+        lacks_profile = lacks_profile && profile_is_absent;
         let stored = answers.get::<WorkloadEndpoint>().map_err(calico_ipam::Error::from)?;
         match (stored, expect) {
             (Some(stored), _)
@@ -118,20 +136,27 @@ pub async fn write(
     Err(Error::new(code::TRY_AGAIN, format!("cannot write {endpoint_key}: {last}")))
 }
 
-/// Deletes an endpoint, if it is still the one with this UUID. Missing is fine. `seen` is its revision where it was
-/// read already.
-pub async fn delete(store: &impl Datastore, key: &Key, uid: &str, mut seen: Option<Revision>) -> Result<(), Error> {
+/// Deletes an endpoint; only the one with this UUID, if one is given. Missing is fine. `seen` is its revision where it
+/// was read already.
+pub async fn delete(
+    store: &impl Datastore,
+    key: &Key,
+    uid: Option<&str>,
+    mut seen: Option<Revision>,
+) -> Result<(), Error> {
     let mut last = String::new();
     for _ in 0..RETRIES {
         let revision = match seen.take() {
             Some(revision) => revision,
             None => {
                 let mut answers = store.read(&[Want::Get(key.clone())]).await.map_err(calico_ipam::Error::from)?;
-                let stored = answers.get::<WorkloadEndpoint>().map_err(calico_ipam::Error::from)?;
-                match stored.filter(|stored| stored.value.metadata.uid == uid) {
-                    Some(stored) => stored.revision,
-                    None => return Ok(()),
+                let Some(entry) = answers.entries().into_iter().next() else { return Ok(()) };
+                if let Some(uid) = uid
+                    && readable(entry.clone())?.value.metadata.uid != uid
+                {
+                    return Ok(());
                 }
+                entry.revision
             }
         };
         match store.commit(&[Write::delete(key.clone(), revision)]).await.map_err(calico_ipam::Error::from)? {
@@ -141,4 +166,77 @@ pub async fn delete(store: &impl Datastore, key: &Key, uid: &str, mut seen: Opti
         }
     }
     Err(Error::new(code::TRY_AGAIN, format!("error deleting endpoint {key}: {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use calico_datastore::local::Local;
+    use cni_spec::{Cidr, Environment, Request, Version};
+
+    /// A store whose next answers to commits are lost, after they were applied.
+    struct Lossy {
+        store: Local,
+        losses: Cell<usize>,
+    }
+
+    impl Datastore for Lossy {
+        async fn read(&self, wants: &[Want]) -> Result<Answers, calico_datastore::Error> {
+            self.store.read(wants).await
+        }
+
+        async fn commit(&self, writes: &[Write]) -> Result<Outcome, calico_datastore::Error> {
+            let outcome = self.store.commit(writes).await?;
+            if self.losses.get() == 0 {
+                return Ok(outcome);
+            }
+            self.losses.set(self.losses.get() - 1);
+            Ok(Outcome::Unknown("lost".to_owned()))
+        }
+    }
+
+    fn call(id: &str) -> Call {
+        let env = Environment {
+            command: "DEL".into(),
+            container_id: id.into(),
+            ifname: "eth0".into(),
+            path: "/bin".into(),
+            ..Environment::default()
+        };
+        let config =
+            br#"{"name":"net1","cniVersion":"1.0.0","datastore_type":"local","nodename":"n","log_level":"error"}"#;
+        let request = Request::read(&env, &mut config.as_slice(), Version::V1_0_0).unwrap();
+        Call::read(&request, "", "cni-plugin").unwrap()
+    }
+
+    #[test]
+    fn a_lost_answer_is_told_from_a_lost_write() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = Lossy { store: Local::in_memory().await.unwrap(), losses: Cell::new(0) };
+            for (id, lacks_profile) in [("a", true), ("b", false), ("c", true)] {
+                let call = call(id);
+                let address = Cidr::from("10.0.0.1".parse::<std::net::IpAddr>().unwrap());
+                let ip = cni_spec::result::Ip { address, gateway: None, interface: None };
+                let success = Success { ips: vec![ip], ..Success::default() };
+                let id = call.ids.endpoint(&call.node, "eth0");
+                let mut endpoint = new(&call, &id, &success, String::new()).unwrap();
+                store.losses.set(1);
+                write(&store, &call, &endpoint, Expect::Absent, lacks_profile).await.unwrap();
+
+                let mut answers = store.read(&[Want::Get(key(&endpoint))]).await.unwrap();
+                let revision = answers.get::<WorkloadEndpoint>().unwrap().unwrap().revision;
+                endpoint.spec.profiles.push("net2".to_owned());
+                store.losses.set(1);
+                write(&store, &call, &endpoint, Expect::At(revision), false).await.unwrap();
+                let stale = write(&store, &call, &endpoint, Expect::Absent, false).await;
+                assert!(stale.is_ok(), "what is stored is what was to be written");
+                endpoint.spec.mac = "other".to_owned();
+                let conflict = write(&store, &call, &endpoint, Expect::At(revision), false).await.unwrap_err();
+                assert!(conflict.msg.starts_with("update conflict"), "{conflict}");
+            }
+        });
+    }
 }

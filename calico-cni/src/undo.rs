@@ -43,10 +43,10 @@ impl Done<'_> {
     pub async fn undo(&self, call: &Call, store: &Local) {
         let part = UNDO_TIME / 3;
         let failed = |what: &str, error: &dyn std::fmt::Display| {
-            call.log.error("could not undo; DEL will", &[("what", &what), ("error", error)]);
+            call.log.error("could not undo everything: that is left to a DEL", &[("what", &what), ("error", error)]);
         };
         if let Some((key, uid)) = self.endpoint.get()
-            && let Err(error) = endpoint::delete(&Timed::new(store, Deadline::after(part)), key, uid, None).await
+            && let Err(error) = endpoint::delete(&Timed::new(store, Deadline::after(part)), key, Some(uid), None).await
         {
             failed("the endpoint", &error);
         }
@@ -60,7 +60,7 @@ impl Done<'_> {
         }
         match self.delegate.filter(|_| self.delegated.get()) {
             Some(delegate) => {
-                if let Err(error) = delegate.del(part).await {
+                if let Err(error) = delegate.del(Deadline::after(part)).await {
                     failed("the addresses", &error);
                 }
             }

@@ -46,11 +46,16 @@ pub enum Error {
     #[error("a stored object is malformed: {0}; correct or delete it")]
     Malformed(#[from] Malformed),
     /// The deadline passed while waiting.
-    #[error("timed out after {after:.1?} while waiting for the datastore to {step}; timeout_seconds bounds this call")]
+    #[error("timed out after {after:.1?} while waiting for the datastore to {step}")]
     TimedOut {
         /// What was being waited for.
         step: String,
         /// The time given to the whole call.
         after: Duration,
     },
+}
+
+impl Error {
+    /// What to do about [`Error::TimedOut`].
+    pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether another process holds the datastore";
 }

@@ -54,6 +54,7 @@ impl Error {
             cidrs => cidrs.iter().map(IpNetwork::to_string).collect::<Vec<_>>().join(", "),
         };
         match self {
+            Error::Datastore(datastore::Error::TimedOut { .. }) => datastore::Error::TIMEOUT_ADVICE.to_owned(),
             Error::Datastore(_) => String::new(),
             Error::Missing { key: Key::Resource { name, .. } } => {
                 format!(

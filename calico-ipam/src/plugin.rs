@@ -96,8 +96,10 @@ impl Call {
     pub async fn undo(&self, store: &Local, lease: &Lease, deadline: Deadline) {
         let ipam = self.ipam(Timed::new(store, deadline));
         if let Err(error) = ipam.undo(lease).await {
-            self.log
-                .error("could not take back addresses; DEL will", &[("error", &error), ("handle", &lease.handle())]);
+            self.log.error(
+                "could not take back addresses, if there are any: that is left to a DEL",
+                &[("error", &error), ("handle", &lease.handle())],
+            );
         }
     }
 

@@ -247,6 +247,9 @@ fn datastore(fields: &Fields<'_>) -> Result<DatastoreConf, Error> {
             let file = fields.nonempty("local_store_file").map_err(wrong)?;
             Ok(DatastoreConf::Local(file.unwrap_or(calico_datastore::local::DEFAULT_PATH).into()))
         }
+        "" if fields.get("plugins").is_some() => Err(Error::Unsupported(
+            "this is a list of plugins, as runtimes read it: give a plugin one entry of \"plugins\", with the list's name and cniVersion".to_owned(),
+        )),
         known @ ("" | "etcdv3" | "kubernetes") => {
             let asked =
                 if known.is_empty() { "no datastore_type".to_owned() } else { format!("datastore_type {known:?}") };
@@ -340,6 +343,7 @@ mod tests {
     fn what_is_not_supported_says_so() {
         let error = |config: Value| parse(config).unwrap_err().to_string();
         assert!(error(json!({})).contains("has no datastore_type, and this release supports only \"local\""));
+        assert!(error(json!({"plugins": []})).starts_with("this is a list of plugins"));
         assert!(error(json!({"datastore_type": "etcdv3"})).contains("datastore_type \"etcdv3\""));
         assert!(error(json!({"datastore_type": "mongodb"})).contains("unknown datastore type: mongodb"));
     }

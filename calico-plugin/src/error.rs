@@ -46,7 +46,9 @@ impl From<Error> for cni_spec::Error {
     fn from(error: Error) -> cni_spec::Error {
         let (code, advice) = match &error {
             Error::Lock { .. } => (code::TRY_AGAIN, "another call on this host is stuck: see its process"),
-            Error::Datastore(calico_datastore::Error::TimedOut { .. }) => (code::TRY_AGAIN, ""),
+            Error::Datastore(calico_datastore::Error::TimedOut { .. }) => {
+                (code::TRY_AGAIN, calico_datastore::Error::TIMEOUT_ADVICE)
+            }
             Error::NotReady { advice } => (code::INTERNAL, *advice),
             Error::Signal(_) => (code::TRY_AGAIN, ""),
             _ => (code::INTERNAL, ""),

@@ -3,10 +3,13 @@
 use crate::config::NodeConf;
 use crate::error::Error;
 
-/// The node's Calico name: `nodename`, else the content of the node name file as it is, else `hostname`, else the
-/// host's own name in lower case.
+/// The node's Calico name: `nodename`, else the content of the node name file, else `hostname`, else the host's own name
+/// in lower case.
+///
+/// White space around the file's content is left out. Upstream takes it as it is; but no name can have any, and a file
+/// written by hand ends in a newline.
 pub fn determine(conf: &NodeConf) -> Result<String, Error> {
-    let file = || std::fs::read_to_string(&conf.file).ok();
+    let file = || std::fs::read_to_string(&conf.file).ok().map(|name| name.trim().to_owned());
     let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|n| n.trim().to_lowercase());
     let set = |name: &String| !name.is_empty();
     let name = conf.name.clone().or_else(|| file().filter(set)).or_else(|| conf.hostname.clone());
@@ -27,7 +30,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("calico-node-name-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let file = folder.join("nodename");
-        std::fs::write(&file, "from-file").unwrap();
+        std::fs::write(&file, "from-file\n").unwrap();
         let mut conf = NodeConf {
             name: Some("from-conf".into()),
             file,

@@ -9,19 +9,19 @@ use cni_spec::{Answer, Environment, Plugin, dispatch};
 
 /// Runs a plugin's executable.
 ///
-/// `-v` prints the version. Any other flag is an error with status 2. Everything from the first argument that is no
+/// `-v` prints the version, `-h` the usage. Any other flag is an error with status 2. Everything from the first argument that is no
 /// flag on is ignored: some callers repeat the configuration there.
 pub fn run(plugin: &impl Plugin, version: &str, executable: &str) -> ExitCode {
     let first = std::env::args_os().nth(1).unwrap_or_default();
+    let usage = format!("Usage of {executable}:\n  -v\tDisplay version\n");
     let answer = match first.to_str() {
+        Some("-h" | "--h" | "-help" | "--help") => Answer { stdout: String::new(), stderr: usage, exit: 0 },
         Some("-v" | "--v" | "-version" | "--version") => {
             Answer { stdout: format!("{version}\n"), stderr: String::new(), exit: 0 }
         }
-        Some(flag) if flag.starts_with('-') && flag != "-" && flag != "--" => Answer {
-            stdout: String::new(),
-            stderr: format!("flag provided but not defined: {flag}\nUsage of {executable}:\n  -v\tDisplay version\n"),
-            exit: 2,
-        },
+        Some(flag) if flag.starts_with('-') && flag != "-" && flag != "--" => {
+            Answer { stdout: String::new(), stderr: format!("flag provided but not defined: {flag}\n{usage}"), exit: 2 }
+        }
         _ => dispatch(plugin, &Environment::of_process(), &mut std::io::stdin(), Path::new(OWN_NETNS)),
     };
     // A caller that closed its end gets nothing, and needs nothing.

@@ -370,7 +370,6 @@ fn a_refused_pool_is_not_created() {
 fn del_does_not_fail_on_what_only_an_add_needs() {
     let host = Host::start();
     let container = host.container("c1");
-    container.add(&dual_stack()).run().result();
     let pod = "IgnoreUnknown=1;K8S_POD_NAME=a;K8S_POD_NAMESPACE=b";
     for (changes, args) in [
         (json!({"device_type": "netkit"}), ""),
@@ -381,6 +380,7 @@ fn del_does_not_fail_on_what_only_an_add_needs() {
         (json!({}), "IP=foo"),
         (json!({}), pod),
     ] {
+        container.add(&dual_stack()).run().result();
         container.del(&with(changes)).env("CNI_ARGS", args).run().result();
         host.assert_nothing_left();
     }

@@ -81,17 +81,33 @@ fn a_long_wait_for_the_host_lock_is_not_a_timeout() {
         let host = Host::start();
         let mut netconf = dual_stack();
         netconf["ipam"]["exec"] = json!(exec);
-        netconf["timeout_seconds"] = json!(1);
+        netconf["timeout_seconds"] = json!(3);
         let container = host.container("c1");
         container.add(&netconf).run().result();
         container.del(&netconf).run().result();
         std::thread::scope(|scope| {
-            scope.spawn(|| host.run("flock", &["/run/calico/ipam.lock", "sleep", "2.5"]));
+            scope.spawn(|| host.run("flock", &["/run/calico/ipam.lock", "sleep", "4.5"]));
             while host.succeeds("flock", &["--nonblock", "/run/calico/ipam.lock", "true"]) {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
             container.add(&netconf).run().result();
         });
+        container.del(&netconf).run().result();
+        host.assert_nothing_left();
+    }
+}
+
+/// CNI forbids it; but a runtime that gave up on one call may send the next.
+#[test]
+fn two_adds_of_one_container_at_once_leave_it_networked() {
+    let host = Host::start();
+    let netconf = dual_stack();
+    for round in 0..10 {
+        let container = host.container(&format!("c{round}"));
+        let answers = at_once((0..2).map(|_| container.add(&netconf)));
+        assert_eq!(answers[0].addresses(), answers[1].addresses());
+        assert!(answers[0].addresses().iter().all(|address| host.ping(address)));
+        host.assert_audit_clean();
         container.del(&netconf).run().result();
         host.assert_nothing_left();
     }

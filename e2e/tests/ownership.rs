@@ -24,7 +24,7 @@ fn ids_that_begin_alike_do_not_cut_each_others_network() {
         first.add(&netconf).run().result();
         let error = second.add(&netconf).env("CNI_ARGS", &in_namespace).run().error();
         assert!(
-            error.text.contains("the name is taken by a veth") && error.text.contains("ip link delete"),
+            error.text.contains("the name is taken by a veth") && error.text.contains("use IDs that differ"),
             "{error:?}"
         );
         assert!(first.links().contains(&"eth0".to_owned()), "the first container keeps its network");
@@ -120,11 +120,53 @@ fn a_repeated_add_in_another_namespace_is_refused_and_cuts_nothing() {
     let (container, elsewhere) = (host.container("c1"), host.container("elsewhere"));
     let addresses = container.add(&netconf).run().addresses();
     let error = container.add(&netconf).env("CNI_NETNS", elsewhere.netns()).run().error();
-    assert!(error.text.contains("networked already, by calic1 in another namespace"), "{error:?}");
+    assert!(error.text.contains("networked already, by calic1, which is not the other end of eth0"), "{error:?}");
     container.add(&netconf).env("CNI_NETNS", "/var/run/netns/gone").run().error();
     assert_eq!(elsewhere.links(), ["lo"]);
     assert!(addresses.iter().all(|address| host.ping(address)));
     host.assert_audit_clean();
     container.del(&netconf).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_del_that_is_told_of_no_or_a_wrong_namespace_removes_the_interface_before_it_releases_the_addresses() {
+    for exec in [false, true] {
+        let host = Host::start();
+        let mut netconf = dual_stack();
+        netconf["ipam"]["exec"] = json!(exec);
+        let other = host.container("other");
+        let addresses = other.add(&netconf).run().addresses();
+        for (id, netns) in [("c1", ""), ("c2", "/var/run/netns/gone"), ("c3", other.netns())] {
+            let container = host.container(id);
+            container.add(&netconf).run().result();
+            container.del(&netconf).env("CNI_NETNS", netns).run().result();
+            assert_eq!(container.links(), ["lo"]);
+            assert_eq!(host.added_links(), ["caliother"]);
+            assert_eq!(host.stored().allocated(), 2);
+            host.assert_audit_clean();
+        }
+        assert!(addresses.iter().all(|address| host.ping(address)));
+        other.del(&netconf).run().result();
+        host.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_stale_record_is_not_taken_for_another_containers_network() {
+    let host = Host::start();
+    let netconf = dual_stack();
+    let (stale, other) = (host.container("stale"), host.container("other"));
+    stale.add(&netconf).run().result();
+    let addresses = other.add(&netconf).run().addresses();
+    stale.remove_namespace();
+    await_links(&host, &["caliother"]);
+    let error = stale.add(&netconf).env("CNI_NETNS", other.netns()).run().error();
+    assert!(error.text.contains("networked already"), "{error:?}");
+    assert!(addresses.iter().all(|address| host.ping(address)));
+    host.assert_audit_clean();
+    for container in [stale, other] {
+        container.del(&netconf).run().result();
+    }
     host.assert_nothing_left();
 }

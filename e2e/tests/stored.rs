@@ -1,6 +1,6 @@
 //! Nonsense in the store stops what depends on it, and nothing else; and nothing hangs.
 
-use e2e::{Host, dual_stack};
+use e2e::{Host, Place, dual_stack};
 use serde_json::{Value, json};
 
 /// The stored values whose key is like `pattern`, with their keys. Not the fixture's own reading, which insists on sound
@@ -106,6 +106,21 @@ fn a_handle_that_names_no_block_goes_with_the_container() {
     let container = host.container("c1");
     container.add(&netconf).run().result();
     tamper(&host, "%/handle/net1.c1", |handle| handle["block"]["junk"] = json!(1));
+    container.del(&netconf).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn an_unreadable_endpoint_is_no_missing_one() {
+    let host = Host::start();
+    let netconf = dual_stack();
+    let container = host.container("c1");
+    let addresses = container.add(&netconf).run().addresses();
+    tamper(&host, "%/workloadendpoints/%", |endpoint| *endpoint = json!({}));
+    let error = container.add(&netconf).run().error();
+    assert!(error.text.contains("workloadendpoints/default/node--1-cni-c1-eth0"), "the key is named: {error:?}");
+    container.del(&netconf).env("CNI_IFNAME", "eth1").run().result();
+    assert!(addresses.iter().all(|address| host.ping(address)), "the network is still there");
     container.del(&netconf).run().result();
     host.assert_nothing_left();
 }

@@ -44,7 +44,7 @@ pub enum Error {
     },
     /// The host has an interface of that name, and the caller did not allow replacing it.
     #[error(
-        "failed to create host interface {name}: EEXIST: the name is taken by {holder} whose other end is not in this container: by another container, whose ID begins with the same 11 characters, or by what is left of one; use IDs that differ there, or remove it with: ip link delete {name}"
+        "failed to create host interface {name}: EEXIST: the name is taken by {holder} that is not this interface's other end"
     )]
     HostLinkExists {
         /// The name.
@@ -120,4 +120,29 @@ pub enum Error {
     /// The kernel thread could not be started, or ended in a panic.
     #[error("the kernel thread {0}")]
     Thread(String),
+}
+
+impl Error {
+    /// What the operator can do beyond what the text says; empty where nothing is known.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Error::EnterNetns { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
+                "run the plugin as root"
+            }
+            Error::EnterNetns { .. } => "that path is no network namespace: see what the runtime gives in CNI_NETNS",
+            Error::HostLinkExists { .. } => {
+                "another container has it, whose ID begins with the same 11 characters: use IDs that differ there; or it is left of one: see `ip -d link`, and DEL that container"
+            }
+            Error::HostRoute { .. } => {
+                "the address is routed to another interface, perhaps one that is left of a container: DEL that container, or remove the interface"
+            }
+            _ => "",
+        }
+    }
+}
+
+impl From<Error> for cni_spec::Error {
+    fn from(error: Error) -> cni_spec::Error {
+        cni_spec::Error::internal(error.to_string()).with_details(error.advice())
+    }
 }

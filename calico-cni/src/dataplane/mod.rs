@@ -80,6 +80,17 @@ pub struct Addressing {
     pub allow_ip_forwarding: bool,
 }
 
+/// What [`Kernel::take_down`] found at the other end of the container's interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostEnd {
+    /// No such namespace, interface or host end.
+    None,
+    /// This host link, which is down now.
+    Down(String),
+    /// This host link, which is another container's and was left alone.
+    OfAnother(String),
+}
+
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// The kernel thread of one container. Dropping this lets the thread end after its last job.
@@ -143,12 +154,18 @@ impl Kernel {
     }
 
     /// Takes the host end of the container's interface down, and with it every route to the container, in a fraction of
-    /// a millisecond. Returns its name.
+    /// a millisecond.
     ///
     /// The host end is the peer of the container's interface, whatever its name: the name it was given may belong to
-    /// the container's successor. `None`: no such namespace, interface or host end.
-    pub async fn take_down(&self, ifname: String) -> Result<Option<String>, Error> {
-        self.give(move |worker| worker.take_down(&ifname)).await
+    /// the container's successor. Only one that has another container's name is left alone: the namespace's path may
+    /// have passed to that one.
+    pub async fn take_down(&self, ifname: String, own_host_end: String) -> Result<HostEnd, Error> {
+        self.give(move |worker| worker.take_down(&ifname, &own_host_end)).await
+    }
+
+    /// Removes a link of the host by name: a veth with its other end, wherever that is. `false`: there is none.
+    pub async fn delete_host_link(&self, name: String) -> Result<bool, Error> {
+        self.give(move |worker| worker.delete_host_link(&name)).await
     }
 
     /// Removes the container's interface, a veth with its host end. Blocks 15–20 ms. `false`: no such namespace or

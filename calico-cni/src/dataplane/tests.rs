@@ -8,7 +8,7 @@ use nix::sched::CloneFlags;
 use serde_json::json;
 
 use super::testbed::{Bed, HOST_IFNAME, IPV4, IPV6, Place, addressing, dual_link, ipv4_link, start, wait};
-use super::{Addressing, Error, Link};
+use super::{Addressing, Error, HostEnd, Link};
 
 const HOST_SYSCTLS: [&str; 9] = [
     "ipv4/conf/caliabcdef01234/route_localnet",
@@ -257,7 +257,7 @@ fn a_missing_namespace_fails_add_and_suits_del() {
         let kernel = start(&host, netns);
         let error = wait(kernel.prepare(ipv4_link())).unwrap_err();
         assert!(error.to_string().starts_with(&format!("failed to enter netns {}: ", netns.display())), "{error}");
-        assert_eq!(wait(kernel.take_down("eth0".into())).unwrap(), None);
+        assert_eq!(wait(kernel.take_down("eth0".into(), HOST_IFNAME.into())).unwrap(), HostEnd::None);
         assert!(!wait(kernel.delete("eth0".into())).unwrap());
         wait(kernel.undo()).unwrap();
         assert!(wait(kernel.host_link("lo".into())).unwrap().is_some());
@@ -272,7 +272,7 @@ fn a_path_that_is_no_network_namespace_is_an_error() {
         let expected = format!("failed to enter netns {netns}: ");
         for error in [
             wait(kernel.prepare(ipv4_link())).unwrap_err(),
-            wait(kernel.take_down("eth0".into())).unwrap_err(),
+            wait(kernel.take_down("eth0".into(), HOST_IFNAME.into())).unwrap_err(),
             wait(kernel.delete("eth0".into())).unwrap_err(),
         ] {
             assert!(matches!(error, Error::EnterNetns { .. }) && error.to_string().starts_with(&expected), "{error}");
@@ -291,14 +291,14 @@ fn removal_finds_the_host_end_by_index_and_can_be_repeated() {
     bed.host.lines(&format!("ip link set {HOST_IFNAME} up"));
 
     let kernel = start(&bed.host, &bed.container.netns);
-    assert_eq!(wait(kernel.take_down("eth0".into())).unwrap().as_deref(), Some("cali-old"));
+    assert_eq!(wait(kernel.take_down("eth0".into(), "cali-old".into())).unwrap(), HostEnd::Down("cali-old".into()));
     assert_eq!(bed.host.lines("ip route show dev cali-old"), [""; 0]);
     assert_eq!(bed.host.lines(&format!("ip -6 route show {IPV6}")), [""; 0]);
-    assert_eq!(wait(kernel.take_down("eth0".into())).unwrap().as_deref(), Some("cali-old"));
+    assert_eq!(wait(kernel.take_down("eth0".into(), "cali-old".into())).unwrap(), HostEnd::Down("cali-old".into()));
 
     assert!(wait(kernel.delete("eth0".into())).unwrap());
     assert!(!wait(kernel.delete("eth0".into())).unwrap());
-    assert_eq!(wait(kernel.take_down("eth0".into())).unwrap(), None);
+    assert_eq!(wait(kernel.take_down("eth0".into(), HOST_IFNAME.into())).unwrap(), HostEnd::None);
     assert!(!bed.host.has_link("cali-old") && !bed.container.has_link("eth0"));
     assert!(bed.host.json(&format!("link show {HOST_IFNAME}"))["flags"].to_string().contains("\"UP\""));
 }
@@ -314,11 +314,11 @@ fn a_host_link_that_only_shares_the_index_is_left_alone() {
         container.lines(&format!("ip link add eth0 index 7 type veth peer name peer index 100 netns {netns}"));
         place.lines("ip link set peer up");
     }
-    assert_eq!(wait(bed.kernel.take_down("eth0".into())).unwrap(), None);
+    assert_eq!(wait(bed.kernel.take_down("eth0".into(), HOST_IFNAME.into())).unwrap(), HostEnd::None);
     assert!(bed.host.json("link show peer")["flags"].to_string().contains("\"UP\""));
     // A link without any peer.
     bed.container.lines("ip link add bridge0 type bridge");
-    assert_eq!(wait(bed.kernel.take_down("bridge0".into())).unwrap(), None);
+    assert_eq!(wait(bed.kernel.take_down("bridge0".into(), HOST_IFNAME.into())).unwrap(), HostEnd::None);
 }
 
 #[test]

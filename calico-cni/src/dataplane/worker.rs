@@ -12,7 +12,7 @@ use super::namespace::Namespace;
 use super::socket::{NetlinkError, Socket};
 use super::sysctl::SysctlError;
 use super::veth::{self, HOST_MAC};
-use super::{Addressing, Error, Link, Prepared, addresses, routes, sysctl};
+use super::{Addressing, Error, HostEnd, Link, Prepared, addresses, routes, sysctl};
 
 /// How often and how long the host end's MAC address is set again when something on the host resets it.
 const MAC_RETRY: Duration = Duration::from_millis(100);
@@ -159,10 +159,16 @@ impl Worker {
 
     /// See [`super::Kernel::undo`].
     pub fn undo(&mut self) -> Result<(), Error> {
-        self.prepared = None;
-        if let Some(ifname) = self.made.clone() {
+        let made = self.made.take();
+        let index = self.prepared.take().map(|pair| pair.index);
+        let Some(ifname) = made else { return Ok(()) };
+        if self.container_is_gone()? {
+            return Ok(());
+        }
+        let found = self.container_link(&ifname)?;
+        // Another call may have replaced the pair with its own since.
+        if found.is_some_and(|found| index.is_none_or(|index| index == found.index)) {
             self.delete(&ifname)?;
-            self.made = None;
         }
         Ok(())
     }
@@ -181,13 +187,22 @@ impl Worker {
     }
 
     /// See [`super::Kernel::take_down`].
-    pub fn take_down(&mut self, ifname: &str) -> Result<Option<String>, Error> {
-        let Some(host_end) = self.host_end(ifname)? else { return Ok(None) };
-        match links::set_up(&mut self.host()?.socket, host_end.index, false) {
-            Ok(()) => Ok(Some(host_end.name)),
-            Err(error) if error.is(Errno::ENODEV) => Ok(None),
-            Err(error) => Err(netlink(format!("failed to set host interface {} down", host_end.name), error)),
+    pub fn take_down(&mut self, ifname: &str, own_host_end: &str) -> Result<HostEnd, Error> {
+        let Some(found) = self.host_end(ifname)? else { return Ok(HostEnd::None) };
+        if found.name != own_host_end && found.name.starts_with("cali") {
+            return Ok(HostEnd::OfAnother(found.name));
         }
+        match links::set_up(&mut self.host()?.socket, found.index, false) {
+            Ok(()) => Ok(HostEnd::Down(found.name)),
+            Err(error) if error.is(Errno::ENODEV) => Ok(HostEnd::None),
+            Err(error) => Err(netlink(format!("failed to set host interface {} down", found.name), error)),
+        }
+    }
+
+    /// See [`super::Kernel::delete_host_link`].
+    pub fn delete_host_link(&mut self, name: &str) -> Result<bool, Error> {
+        links::delete(&mut self.host()?.socket, name)
+            .map_err(|error| netlink(format!("failed to delete host interface {name}"), error))
     }
 
     /// See [`super::Kernel::delete`].
