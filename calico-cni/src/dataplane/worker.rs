@@ -202,7 +202,7 @@ impl Worker {
     /// See [`super::Kernel::delete_host_link`].
     pub fn delete_host_link(&mut self, name: &str) -> Result<bool, Error> {
         links::delete(&mut self.host()?.socket, name)
-            .map_err(|error| netlink(format!("failed to delete host interface {name}"), error))
+            .map_err(|error| netlink(format!("failed to delete old hostVeth {name}"), error))
     }
 
     /// See [`super::Kernel::delete`].
@@ -226,30 +226,16 @@ impl Worker {
     fn create(&mut self, link: &Link) -> Result<(), Error> {
         let Err(error) = self.try_create(link)? else { return Ok(()) };
         if !error.is(Errno::EEXIST) {
-            return Err(netlink(
-                format!(
-                    "failed to create {} in netns {} with host end {}",
-                    link.ifname,
-                    self.netns.display(),
-                    link.host_ifname
-                ),
-                error,
-            ));
+            return Err(self.creation_failed(link, error));
         }
         let in_the_way = self.host_link(&link.host_ifname)?;
         // The old host end goes first: when it is the peer of a container end of this name, from an earlier ADD, that
         // one goes with it.
         if in_the_way.is_some() && link.replace_host_link {
-            links::delete(&mut self.host()?.socket, &link.host_ifname)
-                .map_err(|error| netlink(format!("failed to delete old hostVeth {}", link.host_ifname), error))?;
+            self.delete_host_link(&link.host_ifname)?;
             match self.try_create(link)? {
                 Ok(()) => return Ok(()),
-                Err(error) if !error.is(Errno::EEXIST) => {
-                    return Err(netlink(
-                        format!("failed to create {} in netns {}", link.ifname, self.netns.display()),
-                        error,
-                    ));
-                }
+                Err(error) if !error.is(Errno::EEXIST) => return Err(self.creation_failed(link, error)),
                 Err(_) => {}
             }
         }
@@ -262,16 +248,13 @@ impl Worker {
         }
         match in_the_way {
             Some(holder) => Err(Error::HostLinkExists { name: link.host_ifname.clone(), holder: holder_text(&holder) }),
-            None => Err(netlink(
-                format!(
-                    "failed to create {} in netns {} with host end {}",
-                    link.ifname,
-                    self.netns.display(),
-                    link.host_ifname
-                ),
-                error,
-            )),
+            None => Err(self.creation_failed(link, error)),
         }
+    }
+
+    fn creation_failed(&self, link: &Link, error: NetlinkError) -> Error {
+        let netns = self.netns.display();
+        netlink(format!("failed to create {} in netns {netns} with host end {}", link.ifname, link.host_ifname), error)
     }
 
     /// The inner result is the kernel's answer.
