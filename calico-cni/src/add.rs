@@ -77,11 +77,10 @@ impl Add<'_> {
     /// interface from one that was left over.
     async fn run(&self, _lock: Option<HostLock>) -> Result<Success, Error> {
         let started = Instant::now();
-        let deadline = self.deadline.get();
-        let store = Timed::new(self.store, deadline);
+        let store = self.timed();
         let (mut recorded, mut inputs) = self.read(&store).await?;
         if self.call.must_seed(&inputs)? {
-            self.call.seed(self.store, deadline).await?;
+            self.call.seed(self.store, self.deadline.get()).await?;
             (recorded, inputs) = self.read(&store).await?;
         }
         if let Some(endpoint) = recorded.endpoint {
@@ -125,8 +124,8 @@ impl Add<'_> {
         // Last, so that a record means a network: a repeated ADD relies on it.
         let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
         let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
-        let store = Timed::new(self.store, self.deadline.get());
-        endpoint::write(&store, self.call, &endpoint, Expect::Absent, recorded.lacks_profile).await?;
+        let lacks_profile = recorded.lacks_profile;
+        endpoint::write(&self.timed(), self.call, &endpoint, Expect::Absent, lacks_profile).await?;
         let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
         self.call.log.info(
             "networked the container",
@@ -141,6 +140,11 @@ impl Add<'_> {
             ],
         );
         Ok(self.result(success, &endpoint))
+    }
+
+    /// The store, until the deadline of what is being done.
+    fn timed(&self) -> Timed<&Local> {
+        Timed::new(self.store, self.deadline.get())
     }
 
     /// Reads, together, all that an ADD starts from, and checks that the datastore is ready.
@@ -222,13 +226,13 @@ impl Add<'_> {
         let kernel = self.kernel()?;
         let spec = &endpoint.spec;
         let step = "look up the interface";
-        match self.in_time(step, kernel.host_end(spec.endpoint.clone())).await? {
-            Some(end) if end.name == spec.interface_name => return Ok(true),
-            Some(_) => {}
-            None if self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?.is_none() => {
-                return Ok(false);
-            }
-            None => {}
+        let host_end = self.in_time(step, kernel.host_end(spec.endpoint.clone())).await?;
+        if host_end.as_ref().is_some_and(|end| end.name == spec.interface_name) {
+            return Ok(true);
+        }
+        let host_link = self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?;
+        if host_end.is_none() && host_link.is_none() {
+            return Ok(false);
         }
         let text = format!(
             "container {} is networked already, by {}, which is not the other end of {} in {}",
@@ -244,8 +248,7 @@ impl Add<'_> {
             "the recorded network of the container is gone: making it anew",
             &[("container", &self.call.ids.container_id), ("interface", &value.spec.interface_name)],
         );
-        let deadline = self.deadline.get();
-        let store = Timed::new(self.store, deadline);
+        let store = self.timed();
         endpoint::delete(&store, &key, Some(&value.metadata.uid), Some(revision)).await?;
         match self.done.delegate {
             Some(delegate) => {
@@ -257,11 +260,8 @@ impl Add<'_> {
                 // The record's profiles are the networks it was added to.
                 let of_networks = value.spec.profiles.iter().map(|network| self.call.ids.handle(network));
                 let names: BTreeSet<String> = of_networks.chain(self.call.handles()).collect();
-                let mut handles = Vec::new();
-                for name in names {
-                    handles.extend(self.call.ipam(store).read_handle(&name).await?);
-                }
-                self.call.release(self.store, deadline, handles).await
+                let handles = self.call.ipam(store).read_handles(names).await?;
+                self.call.release(self.store, self.deadline.get(), handles).await
             }
         }
     }
@@ -307,8 +307,7 @@ impl Add<'_> {
         let ips = ips?;
         if !endpoint.spec.profiles.contains(network) {
             endpoint.spec.profiles.push(network.clone());
-            let store = Timed::new(self.store, self.deadline.get());
-            endpoint::write(&store, self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
+            endpoint::write(&self.timed(), self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
         }
         self.call.log.info("the container is networked already", &[("container", &self.call.ids.container_id)]);
         Ok(self.result(Success { ips, ..Success::default() }, &endpoint))

@@ -28,8 +28,8 @@ pub fn del(request: &Request) -> Result<(), Error> {
         let host_end = take_down(&kernel, &call, request).await;
         let (removed, recorded) = tokio::join!(remove(&kernel, host_end, request), Recorded::read(&call, request));
         // Without the certainty that nothing has the addresses any more, they stay assigned.
-        let recorded = removed.and_then(|removed| Ok((removed, recorded?)));
-        let (removed, recorded) = recorded?;
+        let removed = removed?;
+        let recorded = recorded?;
         if !removed {
             recorded.remove_elsewhere(&call, &kernel).await?;
         }
@@ -47,8 +47,8 @@ async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Result<Ho
     let host_end = in_time(kernel.take_down(request.ifname.clone(), call.ids.host_interface())).await?;
     if let HostEnd::OfAnother(interface) = &host_end {
         let container = &call.ids.container_id;
-        let fields: [calico_plugin::log::Field<'_>; 2] = [("container", container), ("interface", interface)];
-        call.log.warning("left another container's interface alone", &fields);
+        let message = "left another container's interface alone";
+        call.log.warning(message, &[("container", container), ("interface", interface)]);
     }
     Ok(host_end)
 }

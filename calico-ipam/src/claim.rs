@@ -18,6 +18,9 @@ use ipnetwork::IpNetwork;
 use crate::error::Error;
 use crate::{Ipam, RETRIES, block};
 
+/// A claim as it is stored: this host's affinity, and the block.
+type Claim = (Option<Stored<Affinity>>, Option<Stored<Block>>);
+
 impl<D: Datastore> Ipam<D> {
     /// Claims a block that was seen to be absent. `None` where another host was faster.
     pub(crate) async fn claim_absent(&self, cidr: IpNetwork) -> Result<Option<Stored<Block>>, Error> {
@@ -90,7 +93,7 @@ impl<D: Datastore> Ipam<D> {
         Err(Error::RetriesUsedUp { last })
     }
 
-    async fn read_claim(&self, cidr: IpNetwork) -> Result<(Option<Stored<Affinity>>, Option<Stored<Block>>), Error> {
+    async fn read_claim(&self, cidr: IpNetwork) -> Result<Claim, Error> {
         let affinity = Key::Affinity { owner: self.owner(), block: cidr };
         let mut answers = self.store.read(&[Want::Get(affinity), Want::Get(Key::Block(cidr))]).await?;
         Ok((answers.get()?, answers.get()?))
@@ -102,7 +105,7 @@ impl<D: Datastore> Ipam<D> {
         cidr: IpNetwork,
         writes: Vec<Write>,
         revisions: Vec<calico_datastore::Revision>,
-    ) -> Result<(Option<Stored<Affinity>>, Option<Stored<Block>>), Error> {
+    ) -> Result<Claim, Error> {
         let (mut affinity, mut block) = (None, None);
         for (write, revision) in writes.into_iter().zip(revisions) {
             match write.object {
@@ -131,7 +134,7 @@ impl<D: Datastore> Ipam<D> {
         cidr: IpNetwork,
         mut affinity: Stored<Affinity>,
         block: Stored<Block>,
-    ) -> Result<(Option<Stored<Affinity>>, Option<Stored<Block>>), Error> {
+    ) -> Result<Claim, Error> {
         affinity.value.state = AffinityState::Confirmed;
         let write = Write::update(affinity.key.clone(), affinity.revision, affinity.value.clone());
         match self.store.commit(&[write]).await? {

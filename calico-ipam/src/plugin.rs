@@ -219,10 +219,7 @@ pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
         let (_lock, deadline) = call.lock().await?;
         let store = call.open(deadline).await?;
         let ipam = call.ipam(Timed::new(&store, deadline));
-        let mut handles = Vec::new();
-        for handle in call.handles() {
-            handles.extend(ipam.read_handle(&handle).await?);
-        }
+        let handles = ipam.read_handles(call.handles()).await?;
         call.release(&store, deadline, handles).await?;
         call.log.info("released", &[("handle", &call.handles()[0])]);
         Ok(())

@@ -12,7 +12,18 @@ use crate::{Ipam, Lease, RETRIES, block};
 impl<D: Datastore> Ipam<D> {
     /// Reads a handle for [`Ipam::release_by_handle`].
     pub async fn read_handle(&self, handle: &str) -> Result<Option<Stored<Handle>>, Error> {
-        Ok(self.store.read(&[Want::Get(Key::Handle(handle.to_owned()))]).await?.get()?)
+        Ok(self.read_handles([handle.to_owned()]).await?.pop())
+    }
+
+    /// Reads those of the handles that there are, together.
+    pub async fn read_handles(&self, handles: impl IntoIterator<Item = String>) -> Result<Vec<Stored<Handle>>, Error> {
+        let wants: Vec<Want> = handles.into_iter().map(|handle| Want::Get(Key::Handle(handle))).collect();
+        let mut answers = self.store.read(&wants).await?;
+        let mut found = Vec::new();
+        for _ in &wants {
+            found.extend(answers.get()?);
+        }
+        Ok(found)
     }
 
     /// Releases every address of a handle that was read. Without a handle there is nothing to release.

@@ -1,5 +1,5 @@
-//! What the executables `calico` and `calico-ipam` share, and a library for neither the CNI protocol nor allocation:
-//! the network configuration, who and where a call is for, the log, the host lock and the run of a call in time.
+//! What the executables `calico` and `calico-ipam` share apart from the CNI protocol and allocation: the network
+//! configuration, who and where a call is for, the log, the host lock, and the run of a call.
 
 pub mod call;
 pub mod config;
