@@ -6,6 +6,7 @@
 mod contract;
 pub mod deadline;
 mod error;
+pub mod etcd;
 pub mod local;
 
 pub use contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};

@@ -1,0 +1,5 @@
+//! The store of a cluster whose objects are in etcd.
+
+mod settings;
+
+pub use settings::Settings;
