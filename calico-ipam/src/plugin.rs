@@ -59,7 +59,13 @@ impl Call {
 
     /// Opens the datastore within the deadline.
     pub async fn open(&self, deadline: Deadline) -> Result<Local, cni_spec::Error> {
-        let DatastoreConf::Local(path) = &self.conf.datastore;
+        let path = match &self.conf.datastore {
+            DatastoreConf::Local(path) => path,
+            DatastoreConf::Etcd(_) => {
+                let text = "error creating calico client: etcd is not supported yet".to_owned();
+                return Err(calico_plugin::Error::Unsupported(text).into());
+            }
+        };
         let opened = deadline.within(&format!("open {}", path.display()), Local::open(path)).await;
         Ok(opened.map_err(calico_plugin::Error::Datastore)?)
     }

@@ -1,4 +1,4 @@
-//! The network configuration, read with Go's leniency. The README lists the keys.
+//! The network configuration, read with Go's leniency. docs/configuration.md lists the keys.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use calico_model::{IpVersion, cidr};
 use cni_spec::{FieldError, Fields, Request};
 use ipnetwork::IpNetwork;
 
+pub use crate::datastore::DatastoreConf;
 use crate::error::Error;
 use crate::log::Level;
+use crate::variables::Variables;
 
 /// The time a call has for datastore and kernel unless the configuration says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,13 +101,6 @@ fn count(key: &str, number: i64) -> Result<u32, Error> {
     u32::try_from(number.max(0)).map_err(|_| Error::Config(format!("{key}: {number} is too large")))
 }
 
-/// Which datastore.
-#[derive(Debug, Clone)]
-pub enum DatastoreConf {
-    /// The embedded store in this file.
-    Local(PathBuf),
-}
-
 /// What determines the node name.
 #[derive(Debug, Clone)]
 pub struct NodeConf {
@@ -192,15 +187,21 @@ pub fn parse_pool(text: &str, version: IpVersion) -> Result<Option<IpNetwork>, E
 }
 
 impl NetConf {
-    /// Reads the configuration of a request.
+    /// Reads the configuration of a request, which this process's environment completes.
     pub fn parse(request: &Request) -> Result<NetConf, Error> {
+        NetConf::read(request, &Variables::of_process())
+    }
+
+    /// Reads the configuration of a request, which an environment completes.
+    pub fn read(request: &Request, variables: &Variables) -> Result<NetConf, Error> {
         let fields = Fields::of(&request.config, "").map_err(wrong)?;
         let ipam = fields.object("ipam").map_err(wrong)?;
         let timeout = match fields.integer("timeout_seconds").map_err(wrong)? {
             Some(seconds) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
             _ => DEFAULT_TIMEOUT,
         };
-        let datastore = datastore(&fields)?;
+        // An error in it is the last to be told, as upstream connects after it has read everything.
+        let datastore = DatastoreConf::read(&fields, variables);
         let policy = fields.object("policy").map_err(wrong)?;
         let container = fields.object("container_settings").map_err(wrong)?;
         let flag = |key| Ok::<bool, Error>(fields.boolean(key).map_err(wrong)?.unwrap_or(false));
@@ -210,10 +211,9 @@ impl NetConf {
             node: NodeConf {
                 name: text("nodename")?,
                 file: text("nodename_file")?.unwrap_or_else(|| "/var/lib/calico/nodename".to_owned()).into(),
-                file_optional: flag("nodename_file_optional")? || matches!(datastore, DatastoreConf::Local(_)),
+                file_optional: flag("nodename_file_optional")? || matches!(datastore, Ok(DatastoreConf::Local(_))),
                 hostname: text("hostname")?,
             },
-            datastore,
             ipam: ipam_conf(ipam.as_ref())?,
             link: LinkConf {
                 mtu: fields.integer("mtu").map_err(wrong)?.unwrap_or(0),
@@ -233,34 +233,14 @@ impl NetConf {
             timeout,
             log_level: Level::parse(fields.string("log_level").map_err(wrong)?.unwrap_or_default()),
             log_file: text("log_file_path")?.map(PathBuf::from),
+            datastore: datastore?,
         })
     }
 }
 
-fn wrong(error: FieldError) -> Error {
+/// A key's value is of a wrong type.
+pub(crate) fn wrong(error: FieldError) -> Error {
     Error::Config(error.to_string())
-}
-
-fn datastore(fields: &Fields<'_>) -> Result<DatastoreConf, Error> {
-    match fields.string("datastore_type").map_err(wrong)?.unwrap_or_default() {
-        "local" => {
-            let file = fields.nonempty("local_store_file").map_err(wrong)?;
-            Ok(DatastoreConf::Local(file.unwrap_or(calico_datastore::local::DEFAULT_PATH).into()))
-        }
-        "" if fields.get("plugins").is_some() => Err(Error::Unsupported(
-            "this is a list of plugins, as runtimes read it: give a plugin one entry of \"plugins\", with the list's name and cniVersion".to_owned(),
-        )),
-        known @ ("" | "etcdv3" | "kubernetes") => {
-            let asked =
-                if known.is_empty() { "no datastore_type".to_owned() } else { format!("datastore_type {known:?}") };
-            Err(Error::Unsupported(format!(
-                "error creating calico client: the network configuration has {asked}, and this release supports only \"local\""
-            )))
-        }
-        other => Err(Error::Unsupported(format!(
-            "error creating calico client: unknown datastore type: {other}; this release supports \"local\""
-        ))),
-    }
 }
 
 fn ipam_conf(ipam: Option<&Fields<'_>>) -> Result<IpamConf, Error> {
@@ -303,14 +283,15 @@ mod tests {
             ..Environment::default()
         };
         let request = Request::read(&env, &mut config.to_string().as_bytes(), Version::V0_2_0).unwrap();
-        NetConf::parse(&request)
+        NetConf::read(&request, &Variables::default())
     }
 
     #[test]
     fn the_smallest_configuration() {
         let conf = parse(json!({"datastore_type": "local", "ipam": {"type": "calico-ipam"}})).unwrap();
-        let DatastoreConf::Local(file) = &conf.datastore;
-        assert_eq!(file.to_str(), Some("/var/lib/calico/calico.db"));
+        assert!(
+            matches!(&conf.datastore, DatastoreConf::Local(file) if *file == *calico_datastore::local::DEFAULT_PATH)
+        );
         assert_eq!(conf.link.settings().unwrap(), LinkSettings { mtu: None, queues: 1 });
         assert_eq!(conf.timeout, Duration::from_secs(30));
         assert_eq!(conf.ipam.families(), [IpVersion::V4]);
@@ -325,6 +306,8 @@ mod tests {
         assert_eq!(families(json!({"assign_ipv4": null, "assign_ipv6": "yes"})), [IpVersion::V4]);
         let error = parse(json!({"datastore_type": "local", "ipam": {"assign_ipv6": true}})).unwrap_err().to_string();
         assert_eq!(error, "failed to load netconf: ipam.assign_ipv6: expected a string, found a boolean");
+        let error = parse(json!({"log_level": 1})).unwrap_err().to_string();
+        assert_eq!(error, "failed to load netconf: log_level: expected a string, found the number 1");
     }
 
     #[test]
@@ -340,12 +323,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_says_so() {
-        let error = |config: Value| parse(config).unwrap_err().to_string();
-        assert!(error(json!({})).contains("has no datastore_type, and this release supports only \"local\""));
-        assert!(error(json!({"plugins": []})).starts_with("this is a list of plugins"));
-        assert!(error(json!({"datastore_type": "etcdv3"})).contains("datastore_type \"etcdv3\""));
-        assert!(error(json!({"datastore_type": "mongodb"})).contains("unknown datastore type: mongodb"));
+    fn only_the_embedded_store_does_without_the_node_agents_file() {
+        let optional = |config: Value| parse(config).unwrap().node.file_optional;
+        assert!(optional(json!({"datastore_type": "local"})));
+        assert!(!optional(json!({"etcd_endpoints": "http://127.0.0.1:2379"})));
+        assert!(optional(json!({"etcd_endpoints": "http://127.0.0.1:2379", "nodename_file_optional": true})));
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub enum Error {
     Config(String),
     #[error("error creating calico client: {0}")]
     Datastore(calico_datastore::Error),
+    #[error("error creating calico client: {reason}")]
+    Client { reason: String, advice: &'static str },
     #[error("error getting ClusterInformation: {0}")]
     ClusterInformation(String),
     #[error("Calico is currently not ready to process requests")]
@@ -49,7 +51,7 @@ impl From<Error> for cni_spec::Error {
             Error::Datastore(calico_datastore::Error::TimedOut { .. }) => {
                 (code::TRY_AGAIN, calico_datastore::Error::TIMEOUT_ADVICE)
             }
-            Error::NotReady { advice } => (code::INTERNAL, *advice),
+            Error::NotReady { advice } | Error::Client { advice, .. } => (code::INTERNAL, *advice),
             Error::Signal(_) => (code::TRY_AGAIN, ""),
             _ => (code::INTERNAL, ""),
         };

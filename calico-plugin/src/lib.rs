@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod config;
+mod datastore;
 mod error;
 pub mod identifiers;
 pub mod lock;
@@ -10,8 +11,10 @@ pub mod log;
 pub mod node_name;
 pub mod process;
 pub mod readiness;
+pub mod variables;
 
 pub use config::NetConf;
 pub use error::Error;
 pub use identifiers::Identifiers;
 pub use log::Log;
+pub use variables::Variables;

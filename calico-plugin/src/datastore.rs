@@ -1,0 +1,254 @@
+//! Which datastore a call uses: what the network configuration and the environment say together.
+
+use std::path::PathBuf;
+
+use calico_datastore::{etcd, local};
+use cni_spec::Fields;
+
+use crate::config::wrong;
+use crate::error::Error;
+use crate::variables::{Variable, Variables};
+
+/// What to do where the configuration means Kubernetes.
+const NO_KUBERNETES: &str = "this release keeps its objects in etcd (datastore_type \"etcdv3\", with etcd_endpoints) or on this host (datastore_type \"local\")";
+
+/// What to do where no etcd server is known.
+const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas";
+
+/// Which datastore.
+#[derive(Debug, Clone)]
+pub enum DatastoreConf {
+    /// The embedded store in this file.
+    Local(PathBuf),
+    /// etcd.
+    Etcd(etcd::Settings),
+}
+
+/// What says how to reach etcd.
+struct Sources<'a> {
+    fields: &'a Fields<'a>,
+    variables: &'a Variables,
+}
+
+impl DatastoreConf {
+    /// Reads what the configuration and the environment say. Without a type, etcd endpoints make it etcd, and their
+    /// absence Kubernetes, as upstream decides.
+    pub(crate) fn read(fields: &Fields<'_>, variables: &Variables) -> Result<DatastoreConf, Error> {
+        let configured = fields.nonempty("datastore_type").map_err(wrong)?;
+        if configured.is_none() && fields.get("plugins").is_some() {
+            let text = "this is a list of plugins, as runtimes read it: give a plugin one entry of \"plugins\", with the list's name and cniVersion";
+            return Err(Error::Unsupported(text.to_owned()));
+        }
+        let sources = Sources { fields, variables };
+        match variables.over(Variable::DatastoreType, configured)?.as_str() {
+            "local" => {
+                let file = fields.nonempty("local_store_file").map_err(wrong)?;
+                Ok(DatastoreConf::Local(file.unwrap_or(local::DEFAULT_PATH).into()))
+            }
+            "etcdv3" => sources.etcd().map(DatastoreConf::Etcd),
+            "" if !sources.endpoints()?.is_empty() => sources.etcd().map(DatastoreConf::Etcd),
+            "" => Err(Error::Client {
+                reason: "there is neither a datastore_type nor an etcd endpoint, which means the Kubernetes API, and that is not supported yet".to_owned(),
+                advice: NO_KUBERNETES,
+            }),
+            "kubernetes" => Err(Error::Client {
+                reason: "datastore_type \"kubernetes\" is not supported yet".to_owned(),
+                advice: NO_KUBERNETES,
+            }),
+            other => Err(Error::Client {
+                reason: format!("unknown datastore type: {other}"),
+                advice: "datastore_type may be \"etcdv3\" or \"local\" in this release",
+            }),
+        }
+    }
+}
+
+impl Sources<'_> {
+    fn text(&self, key: &str, variable: Variable) -> Result<String, Error> {
+        self.variables.over(variable, self.fields.nonempty(key).map_err(wrong)?)
+    }
+
+    fn endpoints(&self) -> Result<String, Error> {
+        self.text("etcd_endpoints", Variable::EtcdEndpoints)
+    }
+
+    fn file(&self, key: &str, variable: Variable) -> Result<Option<PathBuf>, Error> {
+        Ok(Some(self.text(key, variable)?).filter(|path| !path.is_empty()).map(PathBuf::from))
+    }
+
+    fn etcd(&self) -> Result<etcd::Settings, Error> {
+        let listed = self.endpoints()?;
+        let discovery = self.text("etcd_discovery_srv", Variable::EtcdDiscoverySrv)?;
+        let refused = |reason: &str, advice| Error::Client { reason: reason.to_owned(), advice };
+        match (listed.is_empty(), discovery.is_empty()) {
+            (false, false) => {
+                let text = "multiple discovery or bootstrap options specified";
+                return Err(refused(text, "keep etcd_endpoints, and remove etcd_discovery_srv"));
+            }
+            (true, false) => {
+                let text = "etcd_discovery_srv is not supported yet";
+                return Err(refused(text, NO_ENDPOINTS));
+            }
+            _ => {}
+        }
+        let texts = listed.split(',').map(str::trim).filter(|text| !text.is_empty());
+        let endpoints = texts.map(endpoint).collect::<Result<Vec<_>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(refused("no etcd endpoints specified", NO_ENDPOINTS));
+        }
+        // There are no keys for these two: they would be readable by all who may read the configuration.
+        let name = self.variables.over(Variable::EtcdUsername, None)?;
+        let password = self.variables.over(Variable::EtcdPassword, None)?;
+        let settings = etcd::Settings {
+            user: (!name.is_empty() && !password.is_empty()).then_some((name, password)),
+            ca_file: self.file("etcd_ca_cert_file", Variable::EtcdCaCertFile)?,
+            cert_file: self.file("etcd_cert_file", Variable::EtcdCertFile)?,
+            key_file: self.file("etcd_key_file", Variable::EtcdKeyFile)?,
+            endpoints,
+        };
+        let encrypted = settings.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
+        if encrypted && settings.cert_file.is_some() != settings.key_file.is_some() {
+            let text =
+                |file: &Option<PathBuf>| file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+            let (key, cert) = (text(&settings.key_file), text(&settings.cert_file));
+            let reason = format!("KeyFile and CertFile must both be present[key: {key}, cert: {cert}]");
+            return Err(refused(&reason, "set both etcd_cert_file and etcd_key_file, or neither"));
+        }
+        Ok(settings)
+    }
+}
+
+/// One endpoint as a URL of scheme, host and port. Without a scheme it is reached by HTTP.
+fn endpoint(text: &str) -> Result<String, Error> {
+    let advice = "etcd_endpoints are URLs such as https://10.0.0.1:2379, separated by commas";
+    if text.contains('@') {
+        // Not shown: there may be a password in it.
+        let reason = "an etcd endpoint has an '@' in it".to_owned();
+        return Err(Error::Client { reason, advice: "give user and password by ETCD_USERNAME and ETCD_PASSWORD" });
+    }
+    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let scheme = scheme.to_ascii_lowercase();
+    if scheme != "http" && scheme != "https" {
+        let reason = format!("the etcd endpoint {text:?} has the scheme {scheme:?}, which is neither http nor https");
+        return Err(Error::Client { reason, advice });
+    }
+    // What follows the host is nothing to etcd's protocol.
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if host.is_empty() || host.starts_with(':') {
+        return Err(Error::Client { reason: format!("the etcd endpoint {text:?} has no host"), advice });
+    }
+    Ok(format!("{scheme}://{host}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read<const N: usize>(config: &Value, variables: [(&str, &str); N]) -> Result<DatastoreConf, Error> {
+        DatastoreConf::read(&Fields::of(config, "").unwrap(), &Variables::from(variables))
+    }
+
+    #[track_caller]
+    fn etcd<const N: usize>(config: Value, variables: [(&str, &str); N]) -> etcd::Settings {
+        match read(&config, variables).unwrap() {
+            DatastoreConf::Etcd(settings) => settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn error<const N: usize>(config: Value, variables: [(&str, &str); N]) -> String {
+        read(&config, variables).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_type_is_named_or_follows_from_the_endpoints() {
+        let store = |config: Value, variables: [(&str, &str); 1]| match read(&config, variables) {
+            Ok(DatastoreConf::Local(file)) => file.display().to_string(),
+            Ok(DatastoreConf::Etcd(settings)) => settings.endpoints.join(" "),
+            Err(error) => error.to_string(),
+        };
+        let unset = ("HOME", "/");
+        let is = |found: String, words: &str| assert!(found.contains(words), "{found:?} has no {words:?}");
+        let local = json!({"datastore_type": "local", "etcd_endpoints": "http://a:1"});
+        is(store(local.clone(), [unset]), "/var/lib/calico/calico.db");
+        is(store(local.clone(), [("DATASTORE_TYPE", "etcdv3")]), "/var/lib/calico/calico.db");
+        is(store(local, [("CALICO_DATASTORE_TYPE", "etcdv3")]), "http://a:1");
+        is(store(json!({}), [("DATASTORE_TYPE", "local")]), "/var/lib/calico/calico.db");
+        is(store(json!({"datastore_type": "local", "local_store_file": "/x"}), [unset]), "/x");
+        is(store(json!({"etcd_endpoints": "http://a:1"}), [unset]), "http://a:1");
+        is(store(json!({"datastore_type": ""}), [("ETCD_ENDPOINTS", "http://a:1")]), "http://a:1");
+        is(store(json!({"datastore_type": null}), [("CALICO_ETCD_ENDPOINTS", "http://a:1")]), "http://a:1");
+        is(store(json!({"etcd_endpoints": "http://a:1"}), [("CALICO_ETCD_ENDPOINTS", "")]), "means the Kubernetes API");
+        is(store(json!({}), [unset]), "error creating calico client: there is neither a datastore_type nor");
+        is(store(json!({"datastore_type": "kubernetes"}), [unset]), "\"kubernetes\" is not supported yet");
+        is(store(json!({"datastore_type": "mongodb"}), [unset]), "client: unknown datastore type: mongodb");
+        is(store(json!({"datastore_type": "ETCDv3"}), [unset]), "unknown datastore type: ETCDv3");
+        is(store(json!({"plugins": []}), [unset]), "this is a list of plugins");
+        is(store(json!({"plugins": []}), [("ETCD_ENDPOINTS", "http://a:1")]), "this is a list of plugins");
+        is(store(json!({"etcd_endpoints": 5}), [unset]), "failed to load netconf: etcd_endpoints: expected a string");
+    }
+
+    #[test]
+    fn endpoints_are_a_list_of_urls() {
+        for (text, expected) in [
+            ("http://127.0.0.1:2379", vec!["http://127.0.0.1:2379"]),
+            (" https://a:2379 , ,HTTPS://b:2379/,", vec!["https://a:2379", "https://b:2379"]),
+            ("10.0.0.1:2379,[fd00::1]:2379", vec!["http://10.0.0.1:2379", "http://[fd00::1]:2379"]),
+            ("http://a:2379/path?x#y", vec!["http://a:2379"]),
+        ] {
+            assert_eq!(etcd(json!({"etcd_endpoints": text}), []).endpoints, expected, "{text:?}");
+        }
+        for (text, words) in [
+            ("", "no etcd endpoints specified"),
+            (" ,", "no etcd endpoints specified"),
+            ("http://a:1,unix:///run/etcd.sock", "the etcd endpoint \"unix:///run/etcd.sock\" has the scheme \"unix\""),
+            ("https://", "the etcd endpoint \"https://\" has no host"),
+            (":2379", "has no host"),
+            ("http://me:swordfish@a:2379", "an etcd endpoint has an '@' in it"),
+            ("ftp://me:/swordfish@a:2379", "an etcd endpoint has an '@' in it"),
+        ] {
+            let error = error(json!({"datastore_type": "etcdv3", "etcd_endpoints": text}), []);
+            let begins = error.starts_with("error creating calico client: ");
+            assert!(begins && error.contains(words) && !error.contains("swordfish"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_way_to_find_the_servers() {
+        let both = json!({"etcd_endpoints": "http://a:1", "etcd_discovery_srv": "example.org"});
+        assert_eq!(error(both, []), "error creating calico client: multiple discovery or bootstrap options specified");
+        let typed = json!({"datastore_type": "etcdv3", "etcd_discovery_srv": "example.org"});
+        assert_eq!(error(typed, []), "error creating calico client: etcd_discovery_srv is not supported yet");
+        assert!(error(json!({"etcd_endpoints": "http://a:1"}), [("ETCD_DISCOVERY_SRV", "x")]).contains("multiple"));
+    }
+
+    #[test]
+    fn user_and_password_come_from_the_environment_and_only_together() {
+        let user = |variables: [(&str, &str); 2]| etcd(json!({"etcd_endpoints": "a:1"}), variables).user;
+        let known = Some(("me".to_owned(), "swordfish".to_owned()));
+        assert_eq!(user([("ETCD_USERNAME", "me"), ("ETCD_PASSWORD", "swordfish")]), known);
+        assert_eq!(user([("CALICO_ETCD_USERNAME", "me"), ("ETCD_PASSWORD", "swordfish")]), known);
+        assert_eq!(user([("ETCD_USERNAME", "me"), ("ETCD_PASSWORD", "")]), None);
+        assert_eq!(user([("ETCD_USERNAME", ""), ("ETCD_PASSWORD", "swordfish")]), None);
+    }
+
+    #[test]
+    fn files_of_encrypted_connections() {
+        let config = json!({"etcd_endpoints": "https://a:1", "etcd_ca_cert_file": "/ca", "etcd_cert_file": "/cert"});
+        let settings = etcd(config.clone(), [("ETCD_KEY_FILE", "/key"), ("ETCD_CERT_FILE", "/other")]);
+        let files = [settings.ca_file, settings.cert_file, settings.key_file].map(|file| file.unwrap());
+        assert_eq!(files, ["/ca", "/cert", "/key"].map(PathBuf::from));
+        let text = "error creating calico client: KeyFile and CertFile must both be present[key: , cert: /cert]";
+        assert_eq!(error(config.clone(), []), text);
+        assert_eq!(error(config.clone(), [("CALICO_ETCD_KEY_FILE", "")]), text);
+        let mut plain = config;
+        plain["etcd_endpoints"] = json!("http://a:1");
+        assert!(etcd(plain, []).key_file.is_none(), "nothing is encrypted, so nothing is missing");
+        assert_eq!(
+            etcd(json!({"etcd_endpoints": "https://a:1", "etcd_authority": "x", "etcd_scheme": "y"}), []).ca_file,
+            None
+        );
+    }
+}
