@@ -92,6 +92,9 @@ fn profile(network: &str) -> Profile {
 }
 
 /// Writes an endpoint, and the network's profile where it is missing, together.
+///
+/// # Errors
+/// Among others: one of them breaks a rule that the rest of Calico relies on.
 pub async fn write(
     store: &impl Datastore,
     call: &Call,
@@ -101,11 +104,16 @@ pub async fn write(
 ) -> Result<(), Error> {
     let endpoint_key = key(endpoint);
     let profile_key = Key::resource(Kind::Profile, &call.conf.network);
+    let profile = profile(&call.conf.network);
+    endpoint.validate().map_err(calico_plugin::Error::from)?;
+    if lacks_profile {
+        profile.validate().map_err(calico_plugin::Error::from)?;
+    }
     let mut last = String::new();
     for _ in 0..RETRIES {
         let mut writes = Vec::new();
         if lacks_profile {
-            writes.push(Write::create(profile_key.clone(), profile(&call.conf.network)));
+            writes.push(Write::create(profile_key.clone(), profile.clone()));
         }
         writes.push(Write::put(endpoint_key.clone(), expect, endpoint.clone()));
         match store.commit(&writes).await.map_err(calico_ipam::Error::from)? {
@@ -197,7 +205,7 @@ mod tests {
         }
     }
 
-    fn call(id: &str) -> Call {
+    fn call(id: &str, network: &str) -> Call {
         let env = Environment {
             command: "DEL".into(),
             container_id: id.into(),
@@ -205,10 +213,41 @@ mod tests {
             path: "/bin".into(),
             ..Environment::default()
         };
-        let config =
-            br#"{"name":"net1","cniVersion":"1.0.0","datastore_type":"local","nodename":"n","log_level":"error"}"#;
-        let request = Request::read(&env, &mut config.as_slice(), Version::V1_0_0).unwrap();
+        let config = json!({"name": network, "cniVersion": "1.0.0", "datastore_type": "local", "nodename": "n", "log_level": "error"});
+        let request = Request::read(&env, &mut config.to_string().as_bytes(), Version::V1_0_0).unwrap();
         Call::read(&request, "", "cni-plugin").unwrap()
+    }
+
+    fn endpoint_of(call: &Call) -> WorkloadEndpoint {
+        let address = Cidr::from("10.0.0.1".parse::<std::net::IpAddr>().unwrap());
+        let ip = cni_spec::result::Ip { address, gateway: None, interface: None };
+        let success = Success { ips: vec![ip], ..Success::default() };
+        new(call, &call.ids.endpoint(&call.node, "eth0"), &success, String::new()).unwrap()
+    }
+
+    #[test]
+    fn what_the_rest_of_calico_would_not_accept_is_not_written() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let store = Local::in_memory().await.unwrap();
+            let long = "n".repeat(64);
+            for (id, network, words) in [
+                ("a", "Net_1", "error with field Profiles[0] = 'Net_1' ("),
+                ("a.b", "net1", "error with field ContainerID = 'a.b' ("),
+                ("a", &long, "error with field LabelsToApply = 'map["),
+            ] {
+                let call = call(id, network);
+                let endpoint = endpoint_of(&call);
+                let error = write(&store, &call, &endpoint, Expect::Absent, true).await.unwrap_err();
+                assert!(error.msg.starts_with(words) && error.details.contains("was not stored"), "{error:?}");
+                let wants = [Want::Get(key(&endpoint)), Want::Get(Key::resource(Kind::Profile, network))];
+                let mut answers = store.read(&wants).await.unwrap();
+                assert!(answers.entries().is_empty() && answers.entries().is_empty());
+            }
+            let call = call("a", &long);
+            // Nothing is said about a profile that exists, or that is none of our making.
+            write(&store, &call, &endpoint_of(&call), Expect::Absent, false).await.unwrap();
+        });
     }
 
     #[test]
@@ -217,12 +256,8 @@ mod tests {
         runtime.block_on(async {
             let store = Lossy { store: Local::in_memory().await.unwrap(), losses: Cell::new(0) };
             for (id, lacks_profile) in [("a", true), ("b", false), ("c", true)] {
-                let call = call(id);
-                let address = Cidr::from("10.0.0.1".parse::<std::net::IpAddr>().unwrap());
-                let ip = cni_spec::result::Ip { address, gateway: None, interface: None };
-                let success = Success { ips: vec![ip], ..Success::default() };
-                let id = call.ids.endpoint(&call.node, "eth0");
-                let mut endpoint = new(&call, &id, &success, String::new()).unwrap();
+                let call = call(id, "net1");
+                let mut endpoint = endpoint_of(&call);
                 store.losses.set(1);
                 write(&store, &call, &endpoint, Expect::Absent, lacks_profile).await.unwrap();
 
@@ -233,7 +268,7 @@ mod tests {
                 write(&store, &call, &endpoint, Expect::At(revision), false).await.unwrap();
                 let stale = write(&store, &call, &endpoint, Expect::Absent, false).await;
                 assert!(stale.is_ok(), "what is stored is what was to be written");
-                endpoint.spec.mac = "other".to_owned();
+                endpoint.spec.mac = "02:00:5e:10:00:01".to_owned();
                 let conflict = write(&store, &call, &endpoint, Expect::At(revision), false).await.unwrap_err();
                 assert!(conflict.msg.starts_with("update conflict"), "{conflict}");
             }

@@ -37,6 +37,9 @@ pub struct WorkloadEndpointSpec {
     /// The interface's addresses, each as `/32` or `/128`.
     #[serde(rename = "ipNetworks", default, skip_serializing_if = "Vec::is_empty")]
     pub ip_networks: Vec<String>,
+    /// Addresses of others that are translated to the interface's.
+    #[serde(rename = "ipNATs", default, skip_serializing_if = "Vec::is_empty")]
+    pub ip_nats: Vec<IpNat>,
     /// The profiles whose rules and labels apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
@@ -46,6 +49,20 @@ pub struct WorkloadEndpointSpec {
     /// The container end's MAC address.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mac: String,
+    /// Fields this code does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// An address outside that is translated to one of an endpoint's: a floating address.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct IpNat {
+    /// The endpoint's own address.
+    #[serde(rename = "internalIP", default)]
+    pub internal_ip: String,
+    /// The address outside.
+    #[serde(rename = "externalIP", default)]
+    pub external_ip: String,
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,

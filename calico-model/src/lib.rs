@@ -15,6 +15,7 @@ pub mod object;
 pub mod pool;
 pub mod resource;
 pub mod timestamp;
+pub mod validate;
 
 pub use affinity::{Affinity, AffinityState, Owner};
 pub use block::{Attribute, Block};
@@ -26,3 +27,4 @@ pub use key::{Key, Listing};
 pub use object::Object;
 pub use pool::IpPool;
 pub use resource::{ClusterInformation, Kind, Metadata, Node, Profile, Resource};
+pub use validate::Invalid;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use calico_model::Invalid;
 use calico_model::endpoint_name::NameError;
 use cni_spec::error::code;
 use thiserror::Error as ThisError;
@@ -23,6 +24,8 @@ pub enum Error {
     NotReady { advice: &'static str },
     #[error("{0}")]
     Name(#[from] NameError),
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
     #[error(
         "{path} does not exist: check that the calico/node container is running and has mounted /var/lib/calico/",
         path = .0.display()
@@ -46,6 +49,9 @@ pub enum Error {
 
 impl From<Error> for cni_spec::Error {
     fn from(error: Error) -> cni_spec::Error {
+        if let Error::Invalid(invalid) = &error {
+            return cni_spec::Error::internal(error.to_string()).with_details(invalid.advice());
+        }
         let (code, advice) = match &error {
             Error::Lock { .. } => (code::TRY_AGAIN, "another call on this host is stuck: see its process"),
             Error::Datastore(calico_datastore::Error::TimedOut { .. }) => {
