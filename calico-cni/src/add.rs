@@ -7,8 +7,7 @@ use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Deadline, Expect, Stored, Timed};
+use calico_datastore::{Datastore, Deadline, Expect, Store, Stored, Timed};
 use calico_ipam::Inputs;
 use calico_ipam::plugin::{self, Call};
 use calico_model::WorkloadEndpoint;
@@ -39,13 +38,13 @@ pub fn add(request: &Request) -> Result<Success, Error> {
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
         let work = async {
+            let store = call.open().await?;
+            let store = opened.get_or_init(|| store);
             // An executed plugin takes the lock itself.
             let (lock, deadline) = match &done.delegate {
                 None => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
                 Some(_) => (None, Deadline::after(call.conf.timeout)),
             };
-            let store = call.open(deadline).await?;
-            let store = opened.get_or_init(|| store);
             let id = call.ids.endpoint(&call.node, &request.ifname);
             let deadline = Cell::new(deadline);
             Add { request, call: &call, id, store, deadline, link, done: &done }.run(lock).await
@@ -66,7 +65,7 @@ struct Add<'a> {
     request: &'a Request,
     call: &'a Call,
     id: EndpointId,
-    store: &'a Local,
+    store: &'a Store,
     deadline: Cell<Deadline>,
     link: LinkSettings,
     done: &'a Done<'a>,
@@ -143,7 +142,7 @@ impl Add<'_> {
     }
 
     /// The store, until the deadline of what is being done.
-    fn timed(&self) -> Timed<&Local> {
+    fn timed(&self) -> Timed<&Store> {
         Timed::new(self.store, self.deadline.get())
     }
 
@@ -261,7 +260,7 @@ impl Add<'_> {
                 let of_networks = value.spec.profiles.iter().map(|network| self.call.ids.handle(network));
                 let names: BTreeSet<String> = of_networks.chain(self.call.handles()).collect();
                 let handles = self.call.ipam(store).read_handles(names).await?;
-                self.call.release(self.store, self.deadline.get(), handles).await
+                self.call.release(store, handles).await
             }
         }
     }

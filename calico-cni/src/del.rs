@@ -4,8 +4,7 @@
 //! thread beside the datastore's reads, and the addresses are released only when it is done. DEL succeeds where there
 //! is nothing left to do, and needs no network namespace.
 
-use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Deadline, Entry, Stored, Timed, Want};
+use calico_datastore::{Datastore, Deadline, Entry, Store, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
 use calico_model::{Handle, Key, Kind, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
@@ -26,14 +25,14 @@ pub fn del(request: &Request) -> Result<(), Error> {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         let kernel = Kernel::start(request.netns.clone().into())?;
         let host_end = take_down(&kernel, &call, request).await;
-        let (removed, recorded) = tokio::join!(remove(&kernel, host_end, request), Recorded::read(&call, request));
+        let (removed, opened) = tokio::join!(remove(&kernel, host_end, request), Cleanup::start(&call, request));
         // Without the certainty that nothing has the addresses any more, they stay assigned.
         let removed = removed?;
-        let recorded = recorded?;
+        let (cleanup, recorded) = opened?;
         if !removed {
-            recorded.remove_elsewhere(&call, &kernel).await?;
+            cleanup.remove_elsewhere(&recorded, &kernel).await?;
         }
-        recorded.release(&call, request).await?;
+        cleanup.release(recorded).await?;
         call.log.info("DEL done", &[("container", &call.ids.container_id)]);
         Ok(())
     }))
@@ -75,29 +74,52 @@ async fn in_time<T>(work: impl Future<Output = Result<T, dataplane::Error>>) -> 
     }
 }
 
-/// What the datastore has of a container, read while the kernel removes its interface.
+/// What the datastore has of a container.
 struct Recorded {
-    store: Local,
-    deadline: Deadline,
     /// The record of the interface that is deleted, whatever is in it.
     endpoint: Option<Entry>,
     /// Whether the container has another interface, which needs the addresses still.
     has_another: bool,
     handles: Vec<Stored<Handle>>,
+}
+
+/// The part of a DEL that is done in the datastore.
+struct Cleanup<'a> {
+    call: &'a Call,
+    request: &'a Request,
+    store: Store,
+    deadline: Deadline,
     /// Held until everything is released.
     _lock: Option<HostLock>,
 }
 
-impl Recorded {
-    async fn read(call: &Call, request: &Request) -> Result<Recorded, Error> {
+impl<'a> Cleanup<'a> {
+    /// Opens the datastore and looks up the container, while the kernel removes its interface.
+    async fn start(call: &'a Call, request: &'a Request) -> Result<(Cleanup<'a>, Recorded), Error> {
         node_name::check_file(&call.conf.node)?;
+        let store = call.open().await?;
         // An executed plugin takes the lock itself.
         let (lock, deadline) = match call.conf.ipam.in_process() {
             true => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
             false => (None, Deadline::after(call.conf.timeout)),
         };
-        let store = call.open(deadline).await?;
-        let id = call.ids.endpoint(&call.node, &request.ifname);
+        let cleanup = Cleanup { call, request, store, deadline, _lock: lock };
+        let mut recorded = cleanup.look().await?;
+        if recorded.endpoint.is_none() || call.conf.ipam.in_process() && recorded.handles.is_empty() {
+            // An ADD that was killed may have had what is missing on the way.
+            cleanup.timed().settle().await.map_err(calico_ipam::Error::from)?;
+            recorded = cleanup.look().await?;
+        }
+        Ok((cleanup, recorded))
+    }
+
+    fn timed(&self) -> Timed<&Store> {
+        Timed::new(&self.store, self.deadline)
+    }
+
+    async fn look(&self) -> Result<Recorded, Error> {
+        let call = self.call;
+        let id = call.ids.endpoint(&call.node, &self.request.ifname);
         let mut wants = vec![readiness::want()];
         wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
         // A container that cannot be named has no endpoint.
@@ -105,8 +127,7 @@ impl Recorded {
         if let Ok(name_prefix) = id.prefix() {
             wants.push(Want::List(Listing::Endpoints { namespace: call.ids.namespace.clone(), name_prefix }));
         }
-        let read = Timed::new(&store, deadline).read(&wants).await;
-        let mut answers = read.map_err(calico_ipam::Error::from)?;
+        let mut answers = self.timed().read(&wants).await.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
         let mut handles = Vec::new();
         for _ in call.handles() {
@@ -114,41 +135,40 @@ impl Recorded {
         }
         let is_own = |entry: &Entry| matches!(&entry.key, Key::Resource { name: n, .. } if Some(n) == name.as_ref());
         let (own, others): (Vec<_>, Vec<_>) = endpoint::of_workload(&id, answers.entries()).partition(is_own);
-        let endpoint = own.into_iter().next();
-        Ok(Recorded { store, deadline, endpoint, has_another: !others.is_empty(), handles, _lock: lock })
+        Ok(Recorded { endpoint: own.into_iter().next(), has_another: !others.is_empty(), handles })
     }
 
-    async fn release(self, call: &Call, request: &Request) -> Result<(), Error> {
-        let store = Timed::new(&self.store, self.deadline);
-        if let Some(Entry { key, revision, .. }) = self.endpoint {
+    async fn release(&self, recorded: Recorded) -> Result<(), Error> {
+        let (call, store) = (self.call, self.timed());
+        if let Some(Entry { key, revision, .. }) = recorded.endpoint {
             endpoint::delete(&store, &key, None, Some(revision)).await?;
         }
-        if self.has_another {
+        if recorded.has_another {
             let container = &call.ids.container_id;
             call.log.info("the container's other interface keeps the addresses", &[("container", container)]);
             return Ok(());
         }
         if !call.conf.ipam.in_process() {
-            let delegate = Delegate::find(&call.conf, request)?;
+            let delegate = Delegate::find(&call.conf, self.request)?;
             return delegate.del(delegate.deadline(&call.conf)).await;
         }
-        call.release(&self.store, self.deadline, self.handles).await
+        call.release(store, recorded.handles).await
     }
 
     /// Removes what the container still has where this DEL could not look: in a namespace it was not told of, or one
     /// that the kernel is taking down. The host end has the container's own name; only where another container's record
     /// names it, too, is it that one's.
-    async fn remove_elsewhere(&self, call: &Call, kernel: &Kernel) -> Result<(), Error> {
-        if self.has_another || self.endpoint.is_none() && self.handles.is_empty() {
+    async fn remove_elsewhere(&self, recorded: &Recorded, kernel: &Kernel) -> Result<(), Error> {
+        if recorded.has_another || recorded.endpoint.is_none() && recorded.handles.is_empty() {
             return Ok(());
         }
-        let store = Timed::new(&self.store, self.deadline);
+        let call = self.call;
         let name = call.ids.host_interface();
         if in_time(kernel.host_link(name.clone())).await?.is_none() {
             return Ok(());
         }
         let wants = [Want::List(Listing::Resources(Kind::WorkloadEndpoint))];
-        let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
+        let mut answers = self.timed().read(&wants).await.map_err(calico_ipam::Error::from)?;
         let is_anothers = |stored: &Stored<WorkloadEndpoint>| {
             let spec = &stored.value.spec;
             spec.node == call.node && spec.interface_name == name && spec.container_id != call.ids.container_id

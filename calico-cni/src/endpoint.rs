@@ -203,6 +203,14 @@ mod tests {
             self.losses.set(self.losses.get() - 1);
             Ok(Outcome::Unknown("lost".to_owned()))
         }
+
+        async fn settle(&self) -> Result<(), calico_datastore::Error> {
+            self.store.settle().await
+        }
+
+        fn name(&self) -> String {
+            self.store.name()
+        }
     }
 
     fn call(id: &str, network: &str) -> Call {

@@ -2,8 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use calico_datastore::local::Local;
-use calico_datastore::{Deadline, Timed};
+use calico_datastore::{Deadline, Store, Timed};
 use calico_ipam::Lease;
 use calico_ipam::plugin::{Call, UNDO_TIME};
 use calico_model::Key;
@@ -40,7 +39,7 @@ impl Done<'_> {
 
     /// Undoes everything, each of its three parts in a part of the time. What fails is logged, and left to the DEL that
     /// the runtime sends after a failed ADD.
-    pub async fn undo(&self, call: &Call, store: &Local) {
+    pub async fn undo(&self, call: &Call, store: &Store) {
         let part = UNDO_TIME / 3;
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             call.log.error("could not undo everything: that is left to a DEL", &[("what", &what), ("error", error)]);

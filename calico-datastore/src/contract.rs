@@ -158,6 +158,13 @@ pub trait Datastore {
     /// Applies the writes in the order given, stopping at the first conflict. Callers order them so that it is safe
     /// to stop (or crash) after any of them. An error means that nothing was applied.
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error>;
+
+    /// Returns when every commit of processes that have ended by now is either visible or lost: called before a
+    /// decision that rests on something being absent, which is then read again.
+    async fn settle(&self) -> Result<(), Error>;
+
+    /// What and where it is, for messages; with the last failure, if there was one.
+    fn name(&self) -> String;
 }
 
 impl<D: Datastore> Datastore for &D {
@@ -167,5 +174,13 @@ impl<D: Datastore> Datastore for &D {
 
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
         (**self).commit(writes).await
+    }
+
+    async fn settle(&self) -> Result<(), Error> {
+        (**self).settle().await
+    }
+
+    fn name(&self) -> String {
+        (**self).name()
     }
 }

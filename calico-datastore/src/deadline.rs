@@ -22,16 +22,27 @@ impl Deadline {
         Deadline { limit, end: Instant::now() + limit }
     }
 
+    /// The earlier of this deadline and `limit` from now.
+    pub fn at_most(&self, limit: Duration) -> Deadline {
+        let other = Deadline::after(limit);
+        if other.end < self.end { other } else { *self }
+    }
+
     /// Waits for `work`, but not beyond the deadline: then it is dropped and the answer is `None`.
     pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.end, work).await.ok()
     }
 
-    /// As [`Deadline::bound`] for work on a datastore; `step` says what it does, for the error.
-    pub async fn within<T>(&self, step: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    /// As [`Deadline::bound`] for work on a datastore; `store` and `step` say which and what, for the error.
+    pub async fn within<T>(
+        &self,
+        store: &str,
+        step: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         match self.bound(work).await {
             Some(result) => result,
-            None => Err(Error::TimedOut { step: step.to_owned(), after: self.limit }),
+            None => Err(Error::TimedOut { store: store.to_owned(), step: step.to_owned(), after: self.limit }),
         }
     }
 }
@@ -50,9 +61,18 @@ impl<D: Datastore> Timed<D> {
     }
 }
 
+impl<D: Datastore> Timed<D> {
+    fn timed_out(&self, step: String) -> Error {
+        Error::TimedOut { store: self.store.name(), step, after: self.deadline.limit }
+    }
+}
+
 impl<D: Datastore> Datastore for Timed<D> {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
-        self.deadline.within(&describe("read", wants), self.store.read(wants)).await
+        match self.deadline.bound(self.store.read(wants)).await {
+            Some(answers) => answers,
+            None => Err(self.timed_out(describe("read", wants))),
+        }
     }
 
     /// A commit cut off by the deadline is [`Outcome::Unknown`]: it may be on its way.
@@ -62,9 +82,21 @@ impl<D: Datastore> Datastore for Timed<D> {
             None => {
                 let keys: Vec<_> = writes.iter().map(|w| &w.key).collect();
                 let step = describe("write", &keys);
-                Ok(Outcome::Unknown(format!("no answer after {:.1?} to {step}", self.deadline.limit)))
+                let name = self.store.name();
+                Ok(Outcome::Unknown(format!("{name}: no answer after {:.1?} to {step}", self.deadline.limit)))
             }
         }
+    }
+
+    async fn settle(&self) -> Result<(), Error> {
+        match self.deadline.bound(self.store.settle()).await {
+            Some(settled) => settled,
+            None => Err(self.timed_out("write".to_owned())),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.store.name()
     }
 }
 

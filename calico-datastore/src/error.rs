@@ -46,8 +46,10 @@ pub enum Error {
     #[error("a stored object is malformed: {0}; correct or delete it")]
     Malformed(#[from] Malformed),
     /// The deadline passed while waiting.
-    #[error("timed out after {after:.1?} while waiting for the datastore to {step}")]
+    #[error("timed out after {after:.1?} while waiting for the datastore {store} to {step}")]
     TimedOut {
+        /// Which store.
+        store: String,
         /// What was being waited for.
         step: String,
         /// The time given to the whole call.

@@ -5,10 +5,13 @@
 
 mod contract;
 pub mod deadline;
+mod encode;
 mod error;
 pub mod etcd;
 pub mod local;
+mod store;
 
 pub use contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
 pub use deadline::{Deadline, Timed};
 pub use error::Error;
+pub use store::Store;

@@ -3,8 +3,9 @@
 use std::cell::OnceCell;
 use std::time::{Duration, SystemTime};
 
+use calico_datastore::etcd::Etcd;
 use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Deadline, Stored, Timed};
+use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
 use calico_model::{Handle, IpPool, IpVersion, timestamp};
 use calico_plugin::config::{DatastoreConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
@@ -57,21 +58,26 @@ impl Call {
         Ok((lock, Deadline::after(self.conf.timeout)))
     }
 
-    /// Opens the datastore within the deadline.
-    pub async fn open(&self, deadline: Deadline) -> Result<Local, cni_spec::Error> {
-        let path = match &self.conf.datastore {
-            DatastoreConf::Local(path) => path,
-            DatastoreConf::Etcd(_) => {
-                let text = "error creating calico client: etcd is not supported yet".to_owned();
-                return Err(calico_plugin::Error::Unsupported(text).into());
+    /// Opens the datastore. Before the host lock is taken: a datastore that does not answer must not hold up the calls
+    /// that wait for the lock.
+    pub async fn open(&self) -> Result<Store, cni_spec::Error> {
+        let deadline = Deadline::after(self.conf.timeout);
+        let opened = match &self.conf.datastore {
+            DatastoreConf::Local(path) => {
+                let opened = deadline.within(&path.display().to_string(), "open it", Local::open(path)).await;
+                opened.map(Store::Local)
             }
+            DatastoreConf::Etcd(settings) => Etcd::open(settings, deadline).await.map(Store::Etcd),
         };
-        let opened = deadline.within(&format!("open {}", path.display()), Local::open(path)).await;
         Ok(opened.map_err(calico_plugin::Error::Datastore)?)
     }
 
     /// Whether what was read shows that the embedded store lacks this node, or a pool that the configuration names.
+    /// Other datastores are filled by others.
     pub fn must_seed(&self, inputs: &Result<Inputs, Error>) -> Result<bool, cni_spec::Error> {
+        if !matches!(self.conf.datastore, DatastoreConf::Local(_)) {
+            return Ok(false);
+        }
         let wanted = self.conf.ipam.pool_cidrs()?;
         Ok(match inputs {
             Ok(inputs) => !wanted.iter().all(|cidr| inputs.pools.iter().any(|pool| pool.cidr() == *cidr)),
@@ -80,9 +86,11 @@ impl Call {
     }
 
     /// Creates this node and the configuration's pools where the embedded store lacks them.
-    pub async fn seed(&self, store: &Local, deadline: Deadline) -> Result<(), cni_spec::Error> {
+    pub async fn seed(&self, store: &Store, deadline: Deadline) -> Result<(), cni_spec::Error> {
+        let Store::Local(local) = store else { return Ok(()) };
         let pools = self.conf.ipam.pool_cidrs()?;
-        let seeded = deadline.within("create this node and its pools", store.seed(&self.node, &pools)).await;
+        let seeding = local.seed(&self.node, &pools);
+        let seeded = deadline.within(&store.name(), "create this node and its pools", seeding).await;
         Ok(seeded.map_err(calico_plugin::Error::Datastore)?)
     }
 
@@ -99,7 +107,7 @@ impl Call {
     }
 
     /// Takes back what a failed call may have got. A failure is logged: the error of the call is the one to report.
-    pub async fn undo(&self, store: &Local, lease: &Lease, deadline: Deadline) {
+    pub async fn undo(&self, store: &Store, lease: &Lease, deadline: Deadline) {
         let ipam = self.ipam(Timed::new(store, deadline));
         if let Err(error) = ipam.undo(lease).await {
             self.log.error(
@@ -109,17 +117,9 @@ impl Call {
         }
     }
 
-    /// Releases the addresses of the handles that were read: all that this container has.
-    pub async fn release(
-        &self,
-        store: &Local,
-        deadline: Deadline,
-        handles: Vec<Stored<Handle>>,
-    ) -> Result<(), cni_spec::Error> {
-        if handles.is_empty() {
-            return Ok(deadline.within("write", store.settle()).await.map_err(Error::from)?);
-        }
-        let ipam = self.ipam(Timed::new(store, deadline));
+    /// Releases the addresses of the handles that were read.
+    pub async fn release<D: Datastore>(&self, store: D, handles: Vec<Stored<Handle>>) -> Result<(), cni_spec::Error> {
+        let ipam = self.ipam(store);
         for handle in handles {
             ipam.release_by_handle(Some(handle)).await?;
         }
@@ -194,9 +194,9 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
         call.check_add(request)?;
         let (opened, lease) = (OnceCell::new(), call.lease());
         let work = call::until_signal(async {
-            let (_lock, deadline) = call.lock().await?;
-            let store = call.open(deadline).await?;
+            let store = call.open().await?;
             let store = opened.get_or_init(|| store);
+            let (_lock, deadline) = call.lock().await?;
             let ipam = call.ipam(Timed::new(store, deadline));
             let mut inputs = ipam.read_inputs().await;
             if call.must_seed(&inputs)? {
@@ -222,11 +222,17 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
 pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
+        let store = call.open().await?;
         let (_lock, deadline) = call.lock().await?;
-        let store = call.open(deadline).await?;
-        let ipam = call.ipam(Timed::new(&store, deadline));
-        let handles = ipam.read_handles(call.handles()).await?;
-        call.release(&store, deadline, handles).await?;
+        let store = Timed::new(&store, deadline);
+        let ipam = call.ipam(store);
+        let mut handles = ipam.read_handles(call.handles()).await?;
+        if handles.is_empty() {
+            // An ADD that was killed may have had its commit on the way.
+            store.settle().await.map_err(Error::from)?;
+            handles = ipam.read_handles(call.handles()).await?;
+        }
+        call.release(store, handles).await?;
         call.log.info("released", &[("handle", &call.handles()[0])]);
         Ok(())
     })

@@ -1,5 +1,221 @@
-//! The store of a cluster whose objects are in etcd.
+//! etcd, through its v3 API.
+//!
+//! A batch of questions is one transaction of ranges, a commit one transaction of writes, each guarded by the revision
+//! that the write expects. Questions may be asked again, of another member; a commit is sent once.
 
+mod connect;
+mod request;
 mod settings;
+mod trouble;
 
+use std::cell::RefCell;
+use std::time::Duration;
+
+use calico_model::{Key, Object};
+use etcd_client::KvClient;
+use tokio::time::{sleep, timeout};
+
+use crate::contract::{Answers, Datastore, Outcome, Want, Write};
+use crate::deadline::Deadline;
+use crate::encode::encode;
+use crate::error::Error;
+use connect::{Connection, Connector};
+use request::{Failed, MAX_OPERATIONS};
 pub use settings::Settings;
+use trouble::{Kind, Trouble};
+
+/// How long a member may leave a question unanswered before another one is asked.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a member may leave a commit unanswered before its outcome counts as unknown and others are asked for it.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often a commit is sent again that was certainly not applied, because the user's roles have just changed.
+const REFUSED_TOKENS: usize = 3;
+
+/// A connection to etcd.
+pub struct Etcd {
+    connector: Connector,
+    connection: RefCell<Option<Connection>>,
+    /// The last failure, for the text of what it leads to.
+    trouble: RefCell<Option<String>>,
+}
+
+impl Etcd {
+    /// Connects to a member, and authenticates.
+    ///
+    /// # Errors
+    /// Settings that cannot be used; or no member that answers within ten seconds or by the deadline, whichever is
+    /// first: then the error says what each of them did.
+    pub async fn open(settings: &Settings, deadline: Deadline) -> Result<Etcd, Error> {
+        let connector = Connector::new(settings)?;
+        let connection = connector.connect(deadline).await?;
+        Ok(Etcd { connector, connection: RefCell::new(Some(connection)), trouble: RefCell::default() })
+    }
+
+    async fn connection(&self) -> Result<Connection, Error> {
+        let known = self.connection.borrow().clone();
+        if let Some(connection) = known {
+            return Ok(connection);
+        }
+        let connection = self.connector.connect(Deadline::after(connect::TIME)).await?;
+        *self.connection.borrow_mut() = Some(connection.clone());
+        Ok(connection)
+    }
+
+    /// Gives a connection up: the next one will be to another member, if there is one.
+    fn leave(&self, connection: &Connection, reason: &str) {
+        let mut current = self.connection.borrow_mut();
+        if current.as_ref().is_some_and(|current| current.member == connection.member) {
+            *current = None;
+            self.connector.avoid(connection.member);
+        }
+        *self.trouble.borrow_mut() = Some(format!("{}: {reason}", self.connector.url(connection.member)));
+    }
+
+    /// Asks until a member answers: without bound, if none does. The question must be one that may be asked twice.
+    async fn ask<T>(
+        &self,
+        doing: &'static str,
+        about: &[&Key],
+        question: impl AsyncFn(KvClient) -> Result<T, Failed>,
+    ) -> Result<T, Error> {
+        let mut patience = PATIENCE;
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let connection = self.connection().await?;
+            let asked = question(connection.kv.clone());
+            // A member that has no substitute is waited for.
+            let answer = match self.connector.has_several() {
+                true => timeout(patience, asked).await.ok(),
+                false => Some(asked.await),
+            };
+            match answer {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(failed)) => {
+                    let trouble = Trouble::of(&failed);
+                    match trouble.kind {
+                        Kind::Lost | Kind::Token => self.leave(&connection, &trouble.text),
+                        Kind::Busy => {}
+                        Kind::Refused => return Err(self.refused(doing, about, trouble)),
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+                None => {
+                    self.leave(&connection, &format!("no answer in {patience:?}"));
+                    patience *= 2;
+                }
+            }
+        }
+    }
+
+    fn refused(&self, doing: &'static str, about: &[&Key], trouble: Trouble) -> Error {
+        let keys: Vec<String> = about.iter().map(|key| key.path()).collect();
+        let reason = match keys.as_slice() {
+            [] => trouble.text,
+            keys => format!("{}: {}", keys.join(", "), trouble.text),
+        };
+        let store = self.connector.name();
+        match trouble.forbidden {
+            true => Error::Forbidden { doing, store, reason, advice: trouble.advice },
+            false => Error::Unreachable { doing, store, reason, advice: trouble.advice },
+        }
+    }
+
+    /// Which of the questions is the one that may not be asked: etcd does not say.
+    async fn first_forbidden(&self, wants: &[Want]) -> Option<String> {
+        let connection = self.connection().await.ok()?;
+        for want in wants {
+            let answer = request::read(connection.kv.clone(), std::slice::from_ref(want)).await;
+            if answer.is_err_and(|failed| Trouble::of(&failed).forbidden) {
+                return Some(match want {
+                    Want::Get(key) => key.path(),
+                    Want::List(listing) => listing.to_string(),
+                });
+            }
+        }
+        None
+    }
+
+    async fn commit_together(&self, writes: &[(&Write, Option<String>)]) -> Result<Outcome, Error> {
+        let mut refused_tokens = 0;
+        loop {
+            let connection = self.connection().await?;
+            let sent = request::commit(connection.kv.clone(), writes);
+            let answer = match self.connector.has_several() {
+                true => timeout(COMMIT_PATIENCE, sent).await.ok(),
+                false => Some(sent.await),
+            };
+            let trouble = match answer {
+                Some(Ok(outcome)) => return Ok(outcome),
+                Some(Err(failed)) => Trouble::of(&failed),
+                None => Trouble::silence(COMMIT_PATIENCE),
+            };
+            match trouble.kind {
+                Kind::Token if refused_tokens < REFUSED_TOKENS => {
+                    refused_tokens += 1;
+                    self.leave(&connection, &trouble.text);
+                }
+                Kind::Lost => {
+                    self.leave(&connection, &trouble.text);
+                    let url = self.connector.url(connection.member);
+                    return Ok(Outcome::Unknown(format!("the answer of {url} was lost: {}", trouble.text)));
+                }
+                Kind::Token | Kind::Busy | Kind::Refused => {
+                    let keys: Vec<&Key> = writes.iter().map(|(write, _)| &write.key).collect();
+                    return Err(self.refused("write", &keys, trouble));
+                }
+            }
+        }
+    }
+}
+
+impl Datastore for Etcd {
+    async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
+        let asked = self.ask("read", &[], async |kv| request::read(kv, wants).await).await;
+        match asked {
+            Err(Error::Forbidden { doing, store, reason, advice }) => {
+                let reason = match self.first_forbidden(wants).await {
+                    Some(key) => format!("{key}: {reason}"),
+                    None => reason,
+                };
+                Err(Error::Forbidden { doing, store, reason, advice })
+            }
+            asked => asked,
+        }
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        let mut values = Vec::with_capacity(writes.len());
+        for write in writes {
+            let encoded = |object: Object| encode(&write.key, write.expect, object);
+            values.push((write, write.object.clone().map(encoded).transpose()?));
+        }
+        let mut applied = Vec::with_capacity(writes.len());
+        for part in values.chunks(MAX_OPERATIONS) {
+            match self.commit_together(part).await {
+                Ok(Outcome::Applied(revisions)) => applied.extend(revisions),
+                Ok(Outcome::Conflict { index, .. }) => {
+                    return Ok(Outcome::Conflict { index: applied.len() + index, applied });
+                }
+                Err(error) if !applied.is_empty() => return Ok(Outcome::Unknown(error.to_string())),
+                other => return other,
+            }
+        }
+        Ok(Outcome::Applied(applied))
+    }
+
+    /// Sends a write through the members' log that changes nothing. What a process that has been killed had sent by
+    /// then is before it in the log, and so is applied.
+    async fn settle(&self) -> Result<(), Error> {
+        self.ask("write", &[], request::settle).await
+    }
+
+    fn name(&self) -> String {
+        match &*self.trouble.borrow() {
+            Some(trouble) => format!("{} ({trouble})", self.connector.name()),
+            None => self.connector.name(),
+        }
+    }
+}

@@ -8,13 +8,13 @@ mod seed;
 
 use std::cell::RefCell;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use calico_model::object::Malformed;
-use calico_model::{Key, Object, resource, timestamp};
+use calico_model::{Key, Object};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use crate::contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
+use crate::encode::encode;
 use crate::error::Error;
 
 /// Where the store is kept unless the configuration names another file.
@@ -38,22 +38,6 @@ impl Local {
     /// A store that lives and dies with this value: for tests.
     pub async fn in_memory() -> Result<Local, Error> {
         Local::open(Path::new(":memory:")).await
-    }
-
-    /// Makes certain that what was read stays true: to be called where a decision rests on something being absent and
-    /// nothing else is written.
-    ///
-    /// A process that is killed while it commits may leave its writes in SQLite's log, complete but not yet visible,
-    /// as long as others have the file open. They would come back when the last of them has closed it and the next one
-    /// recovers the log. Any later commit overwrites them; this is one that changes nothing.
-    pub async fn settle(&self) -> Result<(), Error> {
-        match self.commit(&[]).await? {
-            Outcome::Unknown(reason) => {
-                let (store, advice) = (self.name.clone(), "check the host's disk");
-                Err(Error::Unreachable { doing: "write", store, reason, advice })
-            }
-            Outcome::Applied(_) | Outcome::Conflict { .. } => Ok(()),
-        }
     }
 
     fn error(&self, doing: &'static str, error: rusqlite::Error) -> Error {
@@ -129,23 +113,27 @@ impl Datastore for Local {
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
         let mut values = Vec::with_capacity(writes.len());
         for write in writes {
-            let value = write.object.clone().map(|object| self.encode(write, object)).transpose()?;
-            values.push((write, value));
+            let encoded = |object| encode(&write.key, write.expect, object);
+            values.push((write, write.object.clone().map(encoded).transpose()?));
         }
         retry_while_busy(|| self.commit_now(&values)).await.map_err(|error| self.error("write", error))
     }
-}
 
-impl Local {
-    fn encode(&self, write: &Write, mut object: Object) -> Result<String, Error> {
-        let refused = |reason: String| Malformed { key: write.key.path(), reason };
-        if let (Expect::Absent, Some(metadata)) = (write.expect, object.metadata_mut()) {
-            if metadata.uid.is_empty() {
-                metadata.uid = resource::random_uid().map_err(|e| refused(format!("no random UUID: {e}")))?;
+    /// A process that is killed while it commits may leave its writes in SQLite's log, complete but not yet visible,
+    /// as long as others have the file open. They would come back when the last of them has closed it and the next one
+    /// recovers the log. Any later commit overwrites them; this is one that changes nothing.
+    async fn settle(&self) -> Result<(), Error> {
+        match self.commit(&[]).await? {
+            Outcome::Unknown(reason) => {
+                let (store, advice) = (self.name.clone(), "check the host's disk");
+                Err(Error::Unreachable { doing: "write", store, reason, advice })
             }
-            metadata.creation_timestamp.get_or_insert_with(|| timestamp::rfc3339(SystemTime::now()));
+            Outcome::Applied(_) | Outcome::Conflict { .. } => Ok(()),
         }
-        Ok(go_json::to_compact(&object))
+    }
+
+    fn name(&self) -> String {
+        self.name.clone()
     }
 }
 

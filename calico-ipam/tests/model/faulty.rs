@@ -180,6 +180,14 @@ impl Datastore for Faulty {
         }
         Ok(Outcome::Unknown("the answer was lost".to_owned()))
     }
+
+    async fn settle(&self) -> Result<(), Error> {
+        self.store.settle().await
+    }
+
+    fn name(&self) -> String {
+        self.store.name()
+    }
 }
 
 impl Faulty {

@@ -1,0 +1,134 @@
+//! The requests: what is asked of a member, and what its answers mean.
+
+use calico_model::{Key, Object};
+use etcd_client::{
+    Compare, CompareOp, Error as Failure, GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse,
+};
+
+use crate::contract::{Answers, Entry, Expect, Outcome, Revision, Want, Write};
+
+/// The operations a member accepts in one transaction, unless it was started with another `--max-txn-ops`.
+pub const MAX_OPERATIONS: usize = 128;
+
+/// How many objects of one listing are asked for at once: a block with all its attributes takes up to 20 KiB.
+const PAGE: i64 = 1000;
+
+/// Why a member did not do what it was asked.
+pub type Failed = Box<Failure>;
+
+/// Answers all questions in as few transactions as their number allows. Later transactions, and further pages of long
+/// listings, are read at the revision of the first.
+pub async fn read(mut kv: KvClient, wants: &[Want]) -> Result<Answers, Failed> {
+    let mut answers = Vec::with_capacity(wants.len());
+    let mut revision = 0;
+    for part in wants.chunks(MAX_OPERATIONS) {
+        let operations: Vec<TxnOp> = part.iter().map(|want| range(want, revision)).collect();
+        let response = kv.txn(Txn::new().and_then(operations)).await?;
+        if revision == 0 {
+            revision = response.header().map_or(0, |header| header.revision());
+        }
+        for (want, answer) in part.iter().zip(response.op_responses()) {
+            let TxnOpResponse::Get(answer) = answer else {
+                return Err(unexpected());
+            };
+            answers.push(match want {
+                Want::Get(key) => answer.kvs().iter().map(|stored| entry_of(key.clone(), stored)).collect(),
+                Want::List(_) => all_pages(&mut kv, want, answer, revision).await?,
+            });
+        }
+    }
+    Ok(Answers::new(answers))
+}
+
+fn range(want: &Want, revision: i64) -> TxnOp {
+    match want {
+        Want::Get(key) => TxnOp::get(key.path(), Some(GetOptions::new().with_revision(revision))),
+        Want::List(listing) => {
+            let options = GetOptions::new().with_prefix().with_limit(PAGE).with_revision(revision);
+            TxnOp::get(listing.prefix(), Some(options))
+        }
+    }
+}
+
+async fn all_pages(kv: &mut KvClient, want: &Want, first: GetResponse, revision: i64) -> Result<Vec<Entry>, Failed> {
+    let Want::List(listing) = want else { return Ok(Vec::new()) };
+    let mut page = first;
+    let mut entries = Vec::new();
+    loop {
+        entries.extend(page.kvs().iter().filter_map(entry));
+        let Some(last) = page.kvs().last().filter(|_| page.more()) else {
+            return Ok(entries);
+        };
+        let mut from = last.key().to_vec();
+        from.push(0);
+        let options =
+            GetOptions::new().with_range(after_prefix(&listing.prefix())).with_limit(PAGE).with_revision(revision);
+        page = kv.get(from, Some(options)).await?;
+    }
+}
+
+/// The first key after all that begin with `prefix`, whose last byte is ASCII.
+fn after_prefix(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    if let Some(last) = end.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    end
+}
+
+/// A listed object; `None` for a key this code does not know.
+fn entry(stored: &KeyValue) -> Option<Entry> {
+    let key = Key::parse(stored.key_str().ok()?)?;
+    Some(entry_of(key, stored))
+}
+
+fn entry_of(key: Key, stored: &KeyValue) -> Entry {
+    let object = Object::parse(&key, stored.value());
+    Entry { key, revision: Revision(stored.mod_revision()), object }
+}
+
+/// Applies all writes, or none where one of them finds something else than it expects.
+pub async fn commit(mut kv: KvClient, writes: &[(&Write, Option<String>)]) -> Result<Outcome, Failed> {
+    let guards: Vec<Compare> = writes.iter().map(|(write, _)| guard(write)).collect();
+    let operations: Vec<TxnOp> = writes
+        .iter()
+        .map(|(write, value)| match value {
+            Some(value) => TxnOp::put(write.key.path(), value.as_str(), None),
+            None => TxnOp::delete(write.key.path(), None),
+        })
+        .collect();
+    let look = |(write, _): &(&Write, _)| TxnOp::get(write.key.path(), Some(GetOptions::new().with_keys_only()));
+    let found: Vec<TxnOp> = writes.iter().map(look).collect();
+    let response = kv.txn(Txn::new().when(guards).and_then(operations).or_else(found)).await?;
+    if response.succeeded() {
+        let revision = response.header().map(|header| Revision(header.revision())).ok_or_else(unexpected)?;
+        return Ok(Outcome::Applied(vec![revision; writes.len()]));
+    }
+    let is_as_expected = |((write, _), found): (&(&Write, _), &TxnOpResponse)| {
+        let TxnOpResponse::Get(found) = found else { return false };
+        let found = found.kvs().first().map(|stored| Revision(stored.mod_revision()));
+        match write.expect {
+            Expect::Absent => found.is_none(),
+            Expect::At(revision) => found == Some(revision),
+        }
+    };
+    let index = writes.iter().zip(&response.op_responses()).position(|pair| !is_as_expected(pair));
+    Ok(Outcome::Conflict { index: index.unwrap_or(0), applied: Vec::new() })
+}
+
+fn guard(write: &Write) -> Compare {
+    match write.expect {
+        Expect::Absent => Compare::version(write.key.path(), CompareOp::Equal, 0),
+        Expect::At(revision) => Compare::mod_revision(write.key.path(), CompareOp::Equal, revision.0),
+    }
+}
+
+/// Deletes what cannot exist: a handle without ID. Deleting nothing takes no revision.
+pub async fn settle(mut kv: KvClient) -> Result<(), Failed> {
+    kv.delete(Key::Handle(String::new()).path(), None).await?;
+    Ok(())
+}
+
+fn unexpected() -> Failed {
+    Box::new(Failure::Internal("the answer is not to what was asked".to_owned()))
+}

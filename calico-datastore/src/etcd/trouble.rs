@@ -1,0 +1,127 @@
+//! What went wrong between this process and a member, and what it means for the request.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use etcd_client::Error as Failure;
+use tonic::{Code, Status};
+
+/// What a failure means for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The member was not reached, or its answer was not received: it may have done what it was asked.
+    Lost,
+    /// It did nothing because it is overloaded.
+    Busy,
+    /// It did nothing because the token of this connection is not valid any more.
+    Token,
+    /// It did nothing, and will not.
+    Refused,
+}
+
+/// A failure in words.
+#[derive(Debug)]
+pub struct Trouble {
+    /// What it means.
+    pub kind: Kind,
+    /// What came back.
+    pub text: String,
+    /// Whether this process lacks a permission.
+    pub forbidden: bool,
+    /// What the operator can do.
+    pub advice: &'static str,
+}
+
+/// What to do where nothing better is known.
+const GENERAL: &str = "check etcd_endpoints, and that etcd is healthy (etcdctl endpoint health)";
+
+impl Trouble {
+    /// What a failed request means.
+    pub fn of(failure: &Failure) -> Trouble {
+        match failure {
+            Failure::GRpcStatus(status) => Trouble::of_status(status),
+            // The connection, or what came over it.
+            other => Trouble::of_connection(texts(other)),
+        }
+    }
+
+    /// What it means that a connection was not made.
+    pub fn of_connect(error: &tonic::transport::Error) -> Trouble {
+        Trouble::of_connection(texts(error))
+    }
+
+    /// No answer at all.
+    pub fn silence(after: Duration) -> Trouble {
+        Trouble { kind: Kind::Lost, text: format!("no answer in {after:?}"), forbidden: false, advice: GENERAL }
+    }
+
+    fn of_status(status: &Status) -> Trouble {
+        let text = status.message().to_owned();
+        let refused = |forbidden, advice| Trouble { kind: Kind::Refused, text: text.clone(), forbidden, advice };
+        match status.code() {
+            _ if text.contains("revision of auth store is old") => {
+                Trouble { kind: Kind::Token, text, forbidden: true, advice: "the users or roles of etcd keep changing" }
+            }
+            Code::PermissionDenied => refused(true, "grant the user's role readwrite on the prefix /calico/"),
+            Code::Unauthenticated => Trouble {
+                kind: Kind::Token,
+                text,
+                forbidden: true,
+                advice: "check ETCD_USERNAME and ETCD_PASSWORD, or the client certificate",
+            },
+            Code::InvalidArgument if text.contains("user name is empty") => {
+                refused(true, "etcd requires authentication: set ETCD_USERNAME and ETCD_PASSWORD")
+            }
+            Code::InvalidArgument if text.contains("authentication failed") => {
+                refused(true, "check ETCD_USERNAME and ETCD_PASSWORD")
+            }
+            Code::ResourceExhausted if text.contains("too many requests") => {
+                Trouble { kind: Kind::Busy, text, forbidden: false, advice: "etcd is overloaded" }
+            }
+            Code::ResourceExhausted if text.contains("space exceeded") => {
+                refused(false, "compact and defragment etcd, then disarm its NOSPACE alarm")
+            }
+            Code::InvalidArgument | Code::ResourceExhausted | Code::FailedPrecondition | Code::Unimplemented => {
+                refused(false, GENERAL)
+            }
+            _ => Trouble::of_connection(with_sources(text.clone(), status.source())),
+        }
+    }
+
+    fn of_connection(text: String) -> Trouble {
+        let advice = match () {
+            () if text.contains("UnknownIssuer") || text.contains("BadSignature") => {
+                "etcd_ca_cert_file must be the CA that signed the certificates of etcd's members"
+            }
+            () if text.contains("CertificateRequired") => {
+                "etcd wants a client certificate: set etcd_cert_file and etcd_key_file"
+            }
+            () if text.contains("fatal alert") => {
+                "etcd does not accept the client certificate: check etcd_cert_file and etcd_key_file, and when it expires"
+            }
+            () if text.contains("invalid peer certificate") => {
+                "renew the certificates of etcd's members, for the names and addresses in etcd_endpoints"
+            }
+            () => GENERAL,
+        };
+        // Certificates do not get better by asking again.
+        let kind = if advice == GENERAL { Kind::Lost } else { Kind::Refused };
+        Trouble { kind, text, forbidden: kind == Kind::Refused, advice }
+    }
+}
+
+/// The texts of an error and of what caused it, without repetition.
+fn texts(error: &(dyn std::error::Error + 'static)) -> String {
+    with_sources(error.to_string(), error.source())
+}
+
+fn with_sources(mut text: String, mut source: Option<&(dyn std::error::Error + 'static)>) -> String {
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = if text.is_empty() || text == "transport error" { cause } else { format!("{text}: {cause}") };
+        }
+        source = error.source();
+    }
+    text
+}
