@@ -41,7 +41,7 @@ impl Plugin for Calico {
 }
 
 fn main() -> ExitCode {
-    calico_plugin::process::run(&Calico, env!("CARGO_PKG_VERSION"), "calico")
+    calico_plugin::process::run(&Calico, env!("CARGO_PKG_VERSION"), "calico", true)
 }
 
 /// `CNI_ARGS` as this plugin and the IPAM plugin it executes see them: callers pass arguments meant for others.

@@ -35,5 +35,5 @@ impl Plugin for CalicoIpam {
 }
 
 fn main() -> ExitCode {
-    calico_plugin::process::run(&CalicoIpam, env!("CARGO_PKG_VERSION"), "calico-ipam")
+    calico_plugin::process::run(&CalicoIpam, env!("CARGO_PKG_VERSION"), "calico-ipam", false)
 }

@@ -3,8 +3,6 @@
 use std::cell::OnceCell;
 use std::time::{Duration, SystemTime};
 
-use calico_datastore::etcd::Etcd;
-use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
 use calico_model::{Handle, IpPool, IpVersion, timestamp};
 use calico_plugin::config::{DatastoreConf, parse_pool};
@@ -61,15 +59,7 @@ impl Call {
     /// Opens the datastore. Before the host lock is taken: a datastore that does not answer must not hold up the calls
     /// that wait for the lock.
     pub async fn open(&self) -> Result<Store, cni_spec::Error> {
-        let deadline = Deadline::after(self.conf.timeout);
-        let opened = match &self.conf.datastore {
-            DatastoreConf::Local(path) => {
-                let opened = deadline.within(&path.display().to_string(), "open it", Local::open(path)).await;
-                opened.map(Store::Local)
-            }
-            DatastoreConf::Etcd(settings) => Etcd::open(settings, deadline).await.map(Store::Etcd),
-        };
-        Ok(opened.map_err(calico_plugin::Error::Datastore)?)
+        Ok(self.conf.datastore.open(Deadline::after(self.conf.timeout)).await?)
     }
 
     /// Whether what was read shows that the embedded store lacks this node, or a pool that the configuration names.

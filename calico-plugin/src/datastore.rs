@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use calico_datastore::{etcd, local};
+use calico_datastore::etcd::{self, Etcd};
+use calico_datastore::local::{self, Local};
+use calico_datastore::{Deadline, Store};
 use cni_spec::Fields;
 
 use crate::config::wrong;
@@ -60,6 +62,20 @@ impl DatastoreConf {
                 advice: "datastore_type may be \"etcdv3\" or \"local\" in this release",
             }),
         }
+    }
+}
+
+impl DatastoreConf {
+    /// Opens it.
+    pub async fn open(&self, deadline: Deadline) -> Result<Store, Error> {
+        let opened = match self {
+            DatastoreConf::Local(path) => {
+                let opened = deadline.within(&path.display().to_string(), "open it", Local::open(path)).await;
+                opened.map(Store::Local)
+            }
+            DatastoreConf::Etcd(settings) => Etcd::open(settings, deadline).await.map(Store::Etcd),
+        };
+        opened.map_err(Error::Datastore)
     }
 }
 

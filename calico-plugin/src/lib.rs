@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod config;
+pub mod connection_test;
 mod datastore;
 mod error;
 pub mod identifiers;

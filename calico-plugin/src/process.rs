@@ -7,14 +7,19 @@ use std::process::ExitCode;
 use cni_spec::dispatch::OWN_NETNS;
 use cni_spec::{Answer, Environment, Plugin, dispatch};
 
+use crate::connection_test;
+
 /// Runs a plugin's executable.
 ///
-/// `-v` prints the version, `-h` the usage. Any other flag is an error with status 2. Everything from the first argument that is no
-/// flag on is ignored: some callers repeat the configuration there.
-pub fn run(plugin: &impl Plugin, version: &str, executable: &str) -> ExitCode {
+/// `-v` prints the version, `-h` the usage; `-t`, where `tests_connection`, tells whether the datastore can be used. Any
+/// other flag is an error with status 2. Everything from the first argument that is no flag on is ignored: some callers
+/// repeat the configuration there.
+pub fn run(plugin: &impl Plugin, version: &str, executable: &str, tests_connection: bool) -> ExitCode {
     let first = std::env::args_os().nth(1).unwrap_or_default();
-    let usage = format!("Usage of {executable}:\n  -v\tDisplay version\n");
+    let test = if tests_connection { "  -t\tTest datastore connection\n" } else { "" };
+    let usage = format!("Usage of {executable}:\n{test}  -v\tDisplay version\n");
     let answer = match first.to_str() {
+        Some("-t" | "--t") if tests_connection => connection_test::run(&mut std::io::stdin()),
         Some("-h" | "--h" | "-help" | "--help") => Answer { stdout: String::new(), stderr: usage, exit: 0 },
         Some("-v" | "--v" | "-version" | "--version") => {
             Answer { stdout: format!("{version}\n"), stderr: String::new(), exit: 0 }

@@ -147,7 +147,10 @@ impl Connector {
     fn not_connected(&self, attempts: &[Attempts], elapsed: Duration) -> Error {
         let each = self.members.iter().zip(attempts).map(|(member, attempts)| {
             let text = attempts.last.as_ref().map_or("no answer", |trouble| trouble.text.as_str());
-            format!("{}: {text} (attempts: {})", member.url, attempts.count)
+            match self.has_several() {
+                true => format!("{}: {text} (attempts: {})", member.url, attempts.count),
+                false => format!("{text} (attempts: {})", attempts.count),
+            }
         });
         let reason = format!("{}; gave up after {elapsed:.1?}", each.collect::<Vec<_>>().join("; "));
         let store = self.name();

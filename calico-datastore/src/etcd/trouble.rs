@@ -102,10 +102,18 @@ impl Trouble {
             () if text.contains("invalid peer certificate") => {
                 "renew the certificates of etcd's members, for the names and addresses in etcd_endpoints"
             }
-            () => GENERAL,
+            () if text.contains("InvalidContentType") || text.contains("tls handshake eof") => {
+                return Trouble {
+                    kind: Kind::Lost,
+                    text,
+                    forbidden: false,
+                    advice: "does it expect http:// in etcd_endpoints?",
+                };
+            }
+            () => return Trouble { kind: Kind::Lost, text, forbidden: false, advice: GENERAL },
         };
         // Certificates do not get better by asking again.
-        let kind = if advice == GENERAL { Kind::Lost } else { Kind::Refused };
+        let kind = Kind::Refused;
         Trouble { kind, text, forbidden: kind == Kind::Refused, advice }
     }
 }

@@ -1,0 +1,51 @@
+//! `calico -t`: whether the datastore of a network configuration can be used.
+
+use std::io::Read;
+use std::time::Duration;
+
+use calico_datastore::{Datastore, Deadline, Timed};
+use cni_spec::error::code;
+use cni_spec::{Answer, Error as CniError, Fields};
+
+use crate::config::wrong;
+use crate::datastore::DatastoreConf;
+use crate::error::Error;
+use crate::variables::Variables;
+use crate::{call, readiness};
+
+/// The time for all of it, as upstream's.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The code of a failed test, as upstream's: the specification leaves those from 100 on to plugins.
+const NOT_CONNECTED: u32 = 100;
+
+/// Reads a network configuration, of which only the keys of the datastore matter, connects, and looks whether the
+/// datastore is ready. Nothing is printed on success.
+pub fn run(stdin: &mut impl Read) -> Answer {
+    match call::block_on(test(stdin)) {
+        Ok(()) => Answer::default(),
+        Err(error) => {
+            let details = match error.details.as_str() {
+                "" => error.msg,
+                advice => format!("{}; {advice}", error.msg),
+            };
+            let failed = CniError::new(NOT_CONNECTED, "data store connection failed").with_details(details);
+            Answer { stdout: failed.to_json(), stderr: String::new(), exit: 1 }
+        }
+    }
+}
+
+async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
+    let mut text = String::new();
+    let unreadable = |error: String| CniError::new(code::DECODING_FAILURE, format!("failed to load netconf: {error}"));
+    stdin.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let config = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+    let fields = Fields::of(&config, "").map_err(wrong)?;
+    let conf = DatastoreConf::read(&fields, &Variables::of_process())?;
+
+    let deadline = Deadline::after(LIMIT);
+    let store = Timed::new(conf.open(deadline).await?, deadline);
+    let read = store.read(&[readiness::want()]).await;
+    let mut answers = read.map_err(|error| Error::ClusterInformation(error.to_string()))?;
+    Ok(readiness::check(&mut answers)?)
+}
