@@ -239,12 +239,11 @@ mod tests {
         runtime.block_on(async {
             let store = Local::in_memory().await.unwrap();
             let long = "n".repeat(64);
-            for (id, network, words) in [
-                ("a", "Net_1", "error with field Profiles[0] = 'Net_1' ("),
-                ("a.b", "net1", "error with field ContainerID = 'a.b' ("),
-                ("a", &long, "error with field LabelsToApply = 'map["),
+            for (network, words) in [
+                ("Net_1", "error with field Profiles[0] = 'Net_1' ("),
+                (&long, "error with field LabelsToApply = 'map["),
             ] {
-                let call = call(id, network);
+                let call = call("a", network);
                 let endpoint = endpoint_of(&call);
                 let error = write(&store, &call, &endpoint, Expect::Absent, true).await.unwrap_err();
                 assert!(error.msg.starts_with(words) && error.details.contains("was not stored"), "{error:?}");

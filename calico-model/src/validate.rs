@@ -77,7 +77,9 @@ impl Tag {
 
     fn rule(self) -> &'static str {
         match self {
-            Tag::ContainerId => "a container ID may have letters, digits and '-', and neither begins nor ends with '-'",
+            Tag::ContainerId => {
+                "a container ID may have letters, digits, '-' and '.', and begins and ends with a letter or digit"
+            }
             Tag::Interface => "an interface's name has 1 to 15 letters, digits, '_', '.' and '-'",
             Tag::Labels => LABEL_RULE,
             Tag::Mac => "a MAC address is written like 02:00:5e:10:00:01",
@@ -248,8 +250,10 @@ fn check_profile(profile: &Profile) -> Result<(), Broken> {
     if are_labels(labels) { Ok(()) } else { Err(Tag::Labels.broken("LabelsToApply", &go_map(labels))) }
 }
 
+/// Upstream refuses dots, too. This plugin has always networked containers with such IDs, and nothing in Calico takes
+/// the ID apart.
 fn is_container_id(text: &str) -> bool {
-    text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-') && !text.starts_with('-') && !text.ends_with('-')
+    text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.')) && has_sound_ends(text)
 }
 
 fn is_interface(text: &str) -> bool {
@@ -267,10 +271,11 @@ fn is_label(key: &str, value: &str) -> bool {
 }
 
 fn is_label_text(text: &str) -> bool {
-    let ends = [text.bytes().next(), text.bytes().last()];
-    text.len() <= 63
-        && text.bytes().all(is_word_byte)
-        && ends.iter().all(|end| end.is_some_and(|c| c.is_ascii_alphanumeric()))
+    text.len() <= 63 && text.bytes().all(is_word_byte) && has_sound_ends(text)
+}
+
+fn has_sound_ends(text: &str) -> bool {
+    [text.bytes().next(), text.bytes().last()].iter().all(|end| end.is_some_and(|c| c.is_ascii_alphanumeric()))
 }
 
 fn is_word_byte(c: u8) -> bool {
@@ -326,6 +331,10 @@ mod tests {
         (minimal.spec.mac, minimal.spec.ip_nats) = (String::new(), vec![]);
         (minimal.spec.ip_networks, minimal.spec.profiles) = (vec![], vec![]);
         minimal.validate().unwrap();
+        let mut dotted = endpoint();
+        dotted.spec.container_id = "c.1".to_owned();
+        dotted.metadata.name = "node--1-cni-c.1-eth0".to_owned();
+        dotted.validate().unwrap();
         let mut pod = endpoint();
         (pod.spec.orchestrator, pod.spec.pod) = ("k8s".to_owned(), "web-0.x".to_owned());
         pod.metadata.name = "node--1-k8s-web--0.x-eth0".to_owned();
@@ -370,11 +379,12 @@ mod tests {
             ),
             (
                 |e| {
-                    e.spec.container_id = "c.1".into();
-                    e.metadata.name = "node--1-cni-c.1-eth0".into()
+                    (e.spec.orchestrator, e.spec.pod) = ("k8s".into(), "web".into());
+                    e.spec.container_id = "c_1".into();
+                    e.metadata.name = "node--1-k8s-web-eth0".into()
                 },
                 "ContainerID",
-                "c.1",
+                "c_1",
                 "Reason: failed to validate Field: ContainerID because of Tag: containerID ",
             ),
             (
