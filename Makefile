@@ -4,17 +4,32 @@
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
-PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools util-linux
+# etcd's client is generated when it is built: protobuf-compiler.
+PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools protobuf-compiler util-linux
 CARGO_DENY := 0.20.2
+
+# The servers that tests run against are built once, into a cache that all checkouts share. e2e/src/servers.rs finds
+# them by the same rule.
+E2E_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/calico-e2e
+export E2E_CACHE
+GO_MOD := e2e/tools/go.mod
+GO_VERSION = $(shell awk '$$1 == "go" { print $$2 }' $(GO_MOD))
+# $(call version,MODULE): the version that go.mod requires.
+version = $(shell awk '$$1 == "$(1)" && NF > 1 { sub("v", "", $$2); print $$2 }' $(GO_MOD))
+ETCD := $(E2E_CACHE)/etcd-$(call version,go.etcd.io/etcd/server/v3)
+CNITOOL := $(E2E_CACHE)/cnitool-$(call version,github.com/containernetworking/cni)
+ETCD_DEBIAN := $(E2E_CACHE)/etcd-3.4-debian
+CNI_PLUGINS_DEBIAN := $(E2E_CACHE)/cni-plugins-1.1.1-debian
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test lint deps deps-lint check-rust check-build check-root check-lint
+.PHONY: help build demo test servers lint deps deps-lint check-rust check-build check-root check-lint
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up (root)'
 	@echo 'make test       runs all tests (root)'
 	@echo 'make build      leaves the static executables in bin/'
+	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
 	@echo 'make deps       installs what build, demo and test need (Debian, root)'
 	@echo 'make deps-lint  builds cargo-deny, which only lint needs'
@@ -53,6 +68,8 @@ check-build: check-rust
 	    { echo 'the Rust toolchain or target is missing: rustup toolchain install   (or, as root: make deps)'; exit 1; }
 	@command -v musl-gcc >/dev/null || \
 	    { echo 'musl-gcc is missing: apt-get install musl-tools   (or, as root: make deps)'; exit 1; }
+	@command -v protoc >/dev/null || \
+	    { echo 'protoc is missing: apt-get install protobuf-compiler   (or, as root: make deps)'; exit 1; }
 
 check-root:
 	@[ "$$(id -u)" = 0 ] || { echo 'network namespaces need root: run this as root'; exit 1; }
@@ -62,6 +79,49 @@ check-root:
 check-lint: check-rust
 	@cargo deny --version >/dev/null 2>&1 || \
 	    { echo 'cargo-deny is missing: cargo install --locked cargo-deny@$(CARGO_DENY)   (or: make deps-lint)'; exit 1; }
+
+## What tests run against -------------------------------------------------------------------------------------------
+
+servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS_DEBIAN)
+
+# Every folder appears complete or not at all, also where two checkouts build it at the same time: it is filled under
+# another name. $(call fill,COMMANDS): runs them with $$new, the folder to fill.
+define fill
+@mkdir -p $(E2E_CACHE)
+@set -eu; new=$$(mktemp -d $(E2E_CACHE)/.new-XXXXXX); trap 'rm -rf "$$new"' EXIT; chmod 755 "$$new"; $(1); \
+	mv -T "$$new" $@ 2>/dev/null || [ -d $@ ]
+endef
+
+# $(call go_build,NAME,PACKAGE)
+go_build = (cd e2e/tools && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/$(1)" $(2))
+check_go = (cd e2e/tools && go list -m) >/dev/null 2>&1 || \
+	{ echo 'Go is missing or too old: install $(GO_VERSION) or later (https://go.dev/dl)'; exit 1; }
+
+# $(call unpack,PACKAGE,VERSION,FOLDER): files of a Debian package that is not installed, as that would start its
+# service.
+unpack = echo 'servers: unpacking the Debian package $(1) $(2)'; \
+	command -v apt-get >/dev/null || { echo 'apt-get is missing: this needs Debian or a relative of it'; exit 1; }; \
+	cd "$$new"; get='apt-get download -qq -o APT::Sandbox::User=root $(1)'; \
+	$$get 2>/dev/null || { apt-get update -qq; $$get; }; \
+	case $$(dpkg-deb -f $(1)_*.deb Version) in $(2)*) ;; \
+	    *) echo 'the release of $(1) here is' $(1)_*.deb 'and not $(2): this needs Debian 12'; exit 1;; esac; \
+	dpkg-deb -x $(1)_*.deb package; mv package/$(3)/* .; rm -r package $(1)_*.deb; cd /
+
+$(ETCD):
+	@$(check_go)
+	@echo 'servers: building $(notdir $@), a few minutes'
+	$(call fill,$(call go_build,etcd,go.etcd.io/etcd/server/v3); $(call go_build,etcdctl,go.etcd.io/etcd/etcdctl/v3))
+
+$(CNITOOL):
+	@$(check_go)
+	@echo 'servers: building $(notdir $@)'
+	$(call fill,$(call go_build,cnitool,github.com/containernetworking/cni/cnitool))
+
+$(ETCD_DEBIAN):
+	$(call fill,$(call unpack,etcd-server,3.4,usr/bin))
+
+$(CNI_PLUGINS_DEBIAN):
+	$(call fill,$(call unpack,containernetworking-plugins,1.1.1,usr/lib/cni))
 
 ## What is made -----------------------------------------------------------------------------------------------------
 
@@ -77,7 +137,7 @@ demo: $(AUTO_DEPS) check-root build
 	@$(or $(CARGO_TARGET_DIR),target)/debug/demo
 
 # Both halves of the pipe matter: the tests' own status and the totals.
-test: $(AUTO_DEPS) check-root build
+test: $(AUTO_DEPS) check-root build servers
 	@mkdir -p $(or $(CARGO_TARGET_DIR),target)
 	@bash -o pipefail -c "cargo test --workspace --locked --no-fail-fast 2>&1 | tee $(or $(CARGO_TARGET_DIR),target)/test.log"; \
 	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
