@@ -1,6 +1,7 @@
 //! A host to test on: a network and a mount namespace of its own.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -72,6 +73,18 @@ impl Host {
     /// One run of an executable, `calico` or `calico-ipam`, still without container.
     pub fn call(&self, executable: &str, verb: &str) -> Call {
         Call::new(self, executable, verb)
+    }
+
+    /// The process whose namespaces are the host's.
+    pub(crate) fn process(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// A stdio for processes on the host that write files in its folder: the folder is removed when the last of them
+    /// has ended, too. Nothing reads what is written there.
+    pub(crate) fn lifeline(&self) -> Stdio {
+        let pipe = self.pipe.as_ref().expect("the pipe is open as long as the value lives");
+        pipe.as_fd().try_clone_to_owned().expect("a pipe can be duplicated").into()
     }
 
     /// `nsenter` with this host's namespaces and an empty environment; the program to run inside is still to be added.

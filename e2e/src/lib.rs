@@ -3,29 +3,37 @@
 //! Every test has a [`Host`] of its own: a network and a mount namespace in which the machine's own network,
 //! `/var/lib/calico`, `/etc/cni`, `/opt/cni` and `/run` are out of reach. In it, a [`Container`] is one more network
 //! namespace, and a [`Call`] is one run of `calico` or `calico-ipam` with an environment of nothing but `CNI_`
-//! variables. Everything vanishes with the process that started the host, however that process ends.
+//! variables. An [`Etcd`] runs on a host of its own, too, and starts the hosts that reach it. Everything vanishes with the process that started the host, however that process ends.
 //!
 //! The helpers panic where something is wrong with the machine: they are called by tests.
 
 mod call;
 mod container;
+mod daemon;
+mod etcd;
 mod executables;
 mod host;
+mod lan;
 mod leftovers;
 mod place;
 mod random;
 pub mod recording;
 mod report;
+mod servers;
 mod store;
+mod tls;
 
 pub use call::{Answer, Call, CniError, Cost, Running};
 pub use container::Container;
+pub use etcd::{Etcd, Options};
 pub use executables::{executable, folder as executables_folder, tool};
 pub use host::Host;
 pub use place::Place;
 pub use random::Random;
 pub use report::{median, note};
+pub use servers::{Release, cnitool, etcdctl, reference_plugin};
 pub use store::Stored;
+pub use tls::Identity;
 
 use serde_json::{Value, json};
 

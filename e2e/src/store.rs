@@ -1,13 +1,13 @@
-//! What is in a host's embedded store.
+//! What is stored: in a host's embedded store, or in etcd.
 
 use std::collections::BTreeMap;
 
-use calico_datastore::Want;
 use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Entry};
-use calico_model::{Kind, Listing};
+use calico_datastore::{Answers, Datastore, Entry, Error, Outcome, Revision, Want, Write};
+use calico_model::{Key, Kind, Listing, Object};
 use serde_json::Value;
 
+use crate::etcd::Etcd;
 use crate::host::Host;
 
 /// All objects of a store: paths, as in etcd, to JSON.
@@ -20,19 +20,7 @@ impl Host {
         if !self.store_file().exists() {
             return Stored::default();
         }
-        let resources = Kind::ALL.map(Listing::Resources);
-        let listings = [Listing::Blocks, Listing::Handles, Listing::HostAffinities].into_iter().chain(resources);
-        let wants: Vec<Want> = listings.map(Want::List).collect();
-        let entries: Vec<Entry> = block_on(async {
-            let store = Local::open(&self.store_file()).await.unwrap_or_else(|e| panic!("{e}"));
-            let mut answers = store.read(&wants).await.unwrap_or_else(|e| panic!("{e}"));
-            wants.iter().flat_map(|_| answers.entries()).collect()
-        });
-        let object = |entry: Entry| {
-            let object = entry.object.unwrap_or_else(|e| panic!("{e}"));
-            (entry.key.path(), serde_json::to_value(object).expect("an object is JSON"))
-        };
-        Stored(entries.into_iter().map(object).collect())
+        block_on(async { read_all(&self.open_store().await).await })
     }
 
     /// Every way in which the stored objects contradict each other.
@@ -40,12 +28,71 @@ impl Host {
         if !self.store_file().exists() {
             return vec![];
         }
-        let findings = block_on(async {
-            let store = Local::open(&self.store_file()).await.unwrap_or_else(|e| panic!("{e}"));
-            calico_ipam::audit(&store).await.unwrap_or_else(|e| panic!("{e}"))
-        });
-        findings.iter().map(ToString::to_string).collect()
+        block_on(async { audit_all(&self.open_store().await).await })
     }
+
+    async fn open_store(&self) -> Local {
+        Local::open(&self.store_file()).await.unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+impl Etcd {
+    /// Reads everything that is stored.
+    pub fn stored(&self) -> Stored {
+        block_on(read_all(&Dump(self.dump())))
+    }
+
+    /// Every way in which the stored objects contradict each other.
+    pub fn audit(&self) -> Vec<String> {
+        block_on(audit_all(&Dump(self.dump())))
+    }
+}
+
+/// All keys of an etcd with their values, read beforehand by etcd's own client rather than by the code under test.
+struct Dump(BTreeMap<String, String>);
+
+impl Dump {
+    /// An object by its path; `None` for what is no object.
+    fn entry(path: &str, value: &str) -> Option<Entry> {
+        let key = Key::parse(path)?;
+        let object = Object::parse(&key, value.as_bytes());
+        Some(Entry { key, revision: Revision(0), object })
+    }
+}
+
+impl Datastore for Dump {
+    async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
+        let is_wanted = |want: &Want, path: &str| match want {
+            Want::Get(key) => key.path() == path,
+            Want::List(listing) => path.starts_with(&listing.prefix()),
+        };
+        Ok(Answers::new(wants.iter().map(|want| {
+            let found = self.0.iter().filter(|(path, _)| is_wanted(want, path));
+            found.filter_map(|(path, value)| Dump::entry(path, value)).collect()
+        })))
+    }
+
+    async fn commit(&self, _: &[Write]) -> Result<Outcome, Error> {
+        let (store, reason) = ("dump".to_owned(), "it is a copy".to_owned());
+        Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the etcd itself" })
+    }
+}
+
+async fn read_all(store: &impl Datastore) -> Stored {
+    let resources = Kind::ALL.map(Listing::Resources);
+    let listings = [Listing::Blocks, Listing::Handles, Listing::HostAffinities].into_iter().chain(resources);
+    let wants: Vec<Want> = listings.map(Want::List).collect();
+    let mut answers = store.read(&wants).await.unwrap_or_else(|e| panic!("{e}"));
+    let object = |entry: Entry| {
+        let object = entry.object.unwrap_or_else(|e| panic!("{e}"));
+        (entry.key.path(), serde_json::to_value(object).expect("an object is JSON"))
+    };
+    Stored(wants.iter().flat_map(|_| answers.entries()).map(object).collect())
+}
+
+async fn audit_all(store: &impl Datastore) -> Vec<String> {
+    let findings = calico_ipam::audit(store).await.unwrap_or_else(|e| panic!("{e}"));
+    findings.iter().map(ToString::to_string).collect()
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {

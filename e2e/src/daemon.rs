@@ -1,0 +1,74 @@
+//! A server process on a host.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::executables::tool;
+use crate::host::Host;
+
+/// How long a server may take until it is ready; on a busy machine that is long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. It is killed when the value is dropped, or when this process is gone for any reason.
+///
+/// It runs in a PID namespace under a shell that reads a pipe from this process. When the pipe closes the shell ends,
+/// and with it everything in the namespace, whatever state it is in; the shell's end is seen after theirs.
+pub(crate) struct Daemon {
+    watcher: Child,
+    pipe: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    log: PathBuf,
+    /// Where this run's part of the log begins.
+    begin: usize,
+}
+
+impl Daemon {
+    /// Starts a program on a host. What it prints is appended to the file `log`.
+    pub(crate) fn start(host: &Host, log: PathBuf, program: &Path, arguments: &[String]) -> Daemon {
+        let begin = std::fs::metadata(&log).map_or(0, |data| usize::try_from(data.len()).unwrap_or(usize::MAX));
+        let mut enter: Command = host.enter(None);
+        enter.arg(tool("unshare")).args(["--pid", "--fork", "--kill-child", "--"]);
+        enter.arg(tool("sh")).args(["-c", include_str!("daemon.sh"), "daemon"]).arg(&log).arg(program).args(arguments);
+        enter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(host.lifeline());
+        let mut watcher = enter.spawn().expect("nsenter can be started");
+        let answers = BufReader::new(watcher.stdout.take().expect("stdout is a pipe"));
+        let pipe = watcher.stdin.take();
+        Daemon { watcher, pipe, answers, log, begin }
+    }
+
+    /// Sends the server a signal, which it has got when this returns.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        let name = signal.as_str().trim_start_matches("SIG");
+        let pipe = self.pipe.as_mut().expect("the pipe is open as long as the value lives");
+        writeln!(pipe, "{name}").unwrap_or_else(|e| panic!("the server's shell is gone: {e}"));
+        let mut answer = String::new();
+        let _ = self.answers.read_line(&mut answer);
+        assert_eq!(answer, "sent\n", "the server did not get {signal}:\n{}", self.log());
+    }
+
+    /// What the server has printed since this start.
+    pub(crate) fn log(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(bytes.get(self.begin..).unwrap_or_default()).into_owned()
+    }
+
+    /// Waits until the server has printed `text`.
+    pub(crate) fn wait_for(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().contains(text) {
+            assert!(Instant::now() < deadline, "the server did not start:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.pipe.take());
+        let _ = self.watcher.wait();
+    }
+}

@@ -1,0 +1,61 @@
+//! Where the servers and tools are that tests run against: the cache that `make servers` fills.
+
+use std::path::PathBuf;
+
+/// The versions; the Makefile takes them from here, too.
+const GO_MOD: &str = include_str!("../tools/go.mod");
+
+/// A release of etcd to test against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Release {
+    /// The newest, built from its Go module.
+    #[default]
+    V3_6,
+    /// Debian's 3.4.
+    Debian3_4,
+}
+
+impl Release {
+    /// The server.
+    pub fn etcd(self) -> PathBuf {
+        match self {
+            Release::V3_6 => cached(&etcd_folder(), "etcd"),
+            Release::Debian3_4 => cached("etcd-3.4-debian", "etcd"),
+        }
+    }
+}
+
+/// etcd's client for people, for every release.
+pub fn etcdctl() -> PathBuf {
+    cached(&etcd_folder(), "etcdctl")
+}
+
+/// The container runtimes' way of calling plugins, as a tool: it reads `.conflist` files.
+pub fn cnitool() -> PathBuf {
+    cached(&format!("cnitool-{}", version("github.com/containernetworking/cni")), "cnitool")
+}
+
+/// One of the CNI project's own plugins, such as `host-local`.
+pub fn reference_plugin(name: &str) -> PathBuf {
+    cached("cni-plugins-1.1.1-debian", name)
+}
+
+fn etcd_folder() -> String {
+    format!("etcd-{}", version("go.etcd.io/etcd/server/v3"))
+}
+
+/// The version of a module that `go.mod` requires.
+fn version(module: &str) -> &'static str {
+    let required = |line: &'static str| line.trim_start().strip_prefix(module)?.strip_prefix(" v")?.split(' ').next();
+    GO_MOD.lines().find_map(required).unwrap_or_else(|| panic!("go.mod does not require {module}"))
+}
+
+/// A file of the cache: `E2E_CACHE`, else `calico-e2e` in the user's cache. The Makefile has the same rule.
+fn cached(folder: &str, name: &str) -> PathBuf {
+    let set = |variable: &str| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || Some(set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")))?.join("calico-e2e"));
+    let root = set("E2E_CACHE").or_else(cache).expect("E2E_CACHE or HOME is set");
+    let path = root.join(folder).join(name);
+    assert!(path.is_file(), "{} is absent: run `make servers` first", path.display());
+    path
+}

@@ -1,0 +1,74 @@
+//! Certificates for servers and their clients.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
+};
+
+/// Files that a server or a client shows who it is with, and that of the authority it trusts. All are PEM.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The authority's certificate.
+    pub authority: PathBuf,
+    /// Its own certificate.
+    pub certificate: PathBuf,
+    /// The private key of its own certificate.
+    pub key: PathBuf,
+}
+
+/// A certificate authority that keeps everything it issues in one folder.
+pub(crate) struct Authority {
+    folder: PathBuf,
+    file: PathBuf,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new(folder: &Path, name: &str) -> Authority {
+        let mut params = params(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let issuer = CertifiedIssuer::self_signed(params, key()).expect("an authority signs for itself");
+        let file = write(folder, &format!("{name}.crt"), &issuer.pem());
+        Authority { folder: folder.to_owned(), file, issuer }
+    }
+
+    /// A certificate for a client, or for a server at `addresses`, named `name`. Its files are called `file`.
+    pub(crate) fn issue(&self, file: &str, name: &str, addresses: &[&str], expired: bool) -> Identity {
+        let mut params = params(name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        // etcd is a client of its own.
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        let parse = |address: &&str| SanType::IpAddress(address.parse::<IpAddr>().expect("an IP address"));
+        params.subject_alt_names = addresses.iter().map(parse).collect();
+        if expired {
+            params.not_after = date_time_ymd(2001, 1, 1);
+        }
+        let key = key();
+        let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
+        Identity {
+            authority: self.file.clone(),
+            certificate: write(&self.folder, &format!("{file}.crt"), &certificate.pem()),
+            key: write(&self.folder, &format!("{file}.key"), &key.serialize_pem()),
+        }
+    }
+}
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("a key can be generated")
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    path
+}
