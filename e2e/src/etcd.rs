@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::daemon::{Daemon, PATIENCE};
 use crate::host::Host;
 use crate::lan::{Lan, SERVERS};
+use crate::proxy::{Faults, Proxy};
 use crate::servers::{self, Release};
 use crate::tls::{Authority, Identity};
 
@@ -54,6 +56,7 @@ pub struct Etcd {
     options: Options,
     /// Whether users exist already.
     guarded: bool,
+    proxies: AtomicU32,
     lan: Lan,
 }
 
@@ -93,7 +96,7 @@ impl Etcd {
         let lan = Lan::start();
         let tls = options.tls.then(|| Tls::create(lan.servers().folder(), options.expired));
         let members = (0..options.members).map(|_| Mutex::new(Member::Killed)).collect();
-        let mut etcd = Etcd { members, tls, options, guarded: false, lan };
+        let mut etcd = Etcd { members, tls, options, guarded: false, proxies: AtomicU32::new(0), lan };
         for member in 0..options.members {
             etcd.set(member, Member::Running(etcd.launch(member)));
         }
@@ -268,6 +271,15 @@ impl Etcd {
             }
             assert!(Instant::now() < deadline, "no answer: {output:?}");
         }
+    }
+
+    /// Starts a further endpoint, which forwards to one member, counts what it is asked for, and makes faults.
+    /// `program` is this crate's executable `proxy`.
+    pub fn proxy(&self, program: &Path, member: usize, faults: Faults) -> Proxy<'_> {
+        let number = self.proxies.fetch_add(1, Ordering::Relaxed);
+        let report = self.servers().folder().join(format!("proxy-{number}"));
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Proxy::start(self.servers(), program, report, scheme, &format!("{}:2379", SERVERS[member]), faults)
     }
 
     fn set(&self, member: usize, state: Member) {

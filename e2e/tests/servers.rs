@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Etcd, Host, Options, Place, Release, cnitool, note, reference_plugin};
+use e2e::{Etcd, Faults, Host, Options, Place, Release, cnitool, note, reference_plugin};
 use serde_json::json;
+
+/// This crate's executable `proxy`.
+const PROXY: &str = env!("CARGO_BIN_EXE_proxy");
 
 fn outcome(command: &mut Command, arguments: &[&str]) -> Output {
     command.args(arguments).output().unwrap()
@@ -165,6 +168,80 @@ fn stored_objects_are_read_and_audited() {
     assert_eq!(etcd.leftovers(&[&host]).len(), 3);
 }
 
+/// `etcdctl` through a proxy.
+fn through(etcd: &Etcd, endpoint: &str, arguments: &[&str]) -> Output {
+    outcome(etcd.client(etcd.servers()).env("ETCDCTL_ENDPOINTS", endpoint), arguments)
+}
+
+#[test]
+fn the_proxy_counts_requests() {
+    let etcd = Etcd::start(Options::default());
+    let proxy = etcd.proxy(Path::new(PROXY), 0, Faults::default());
+    assert_eq!(proxy.requests(), [] as [usize; 0]);
+    assert!(through(&etcd, proxy.endpoint(), &["put", "a", "1"]).status.success());
+    assert_eq!(proxy.requests(), [1]);
+    assert!(through(&etcd, proxy.endpoint(), &["lease", "list"]).status.success());
+    assert!(through(&etcd, proxy.endpoint(), &["member", "list"]).status.success());
+    assert_eq!(proxy.requests(), [1, 1, 1]);
+    let other = etcd.proxy(Path::new(PROXY), 0, Faults::default());
+    assert_eq!(other.requests(), [] as [usize; 0], "every proxy counts for itself");
+}
+
+#[test]
+fn the_proxy_forwards_tls_unseen() {
+    let etcd = Etcd::start(Options { tls: true, ..Options::default() });
+    let proxy = etcd.proxy(Path::new(PROXY), 0, Faults::default());
+    assert!(through(&etcd, proxy.endpoint(), &["put", "a", "1"]).status.success());
+    assert_eq!(proxy.requests(), [0]);
+}
+
+#[test]
+fn a_cut_request_is_carried_out_and_a_dropped_one_is_not() {
+    let etcd = Etcd::start(Options { auth: true, ..Options::default() });
+    // The first request is the login.
+    for (faults, stored) in [
+        (Faults { cut: Some(2), ..Faults::default() }, true),
+        (Faults { cut: Some(1), ..Faults::default() }, false),
+        (Faults { drop: Some(2), ..Faults::default() }, false),
+        (Faults { drop: Some(1), ..Faults::default() }, false),
+    ] {
+        let proxy = etcd.proxy(Path::new(PROXY), 0, faults);
+        let put = through(&etcd, proxy.endpoint(), &["--command-timeout=1s", "put", "a", "1"]);
+        assert!(!put.status.success(), "{faults:?}: {put:?}");
+        assert!(!proxy.requests().is_empty());
+        assert_eq!(etcd.dump().contains_key("a"), stored, "{faults:?}: {:?}", proxy.requests());
+        if stored {
+            etcd.delete("a");
+        }
+    }
+}
+
+#[test]
+fn a_fault_that_happens_once_leaves_the_next_connection_alone() {
+    let etcd = Etcd::start(Options::default());
+    let proxy = etcd.proxy(Path::new(PROXY), 0, Faults { cut: Some(1), once: true, ..Faults::default() });
+    assert!(!through(&etcd, proxy.endpoint(), &["put", "a", "1"]).status.success());
+    assert!(through(&etcd, proxy.endpoint(), &["put", "b", "1"]).status.success());
+    assert_eq!(etcd.dump(), dumped(&[("a", "1"), ("b", "1")]));
+}
+
+#[test]
+fn answers_can_be_late_or_never_come() {
+    let etcd = Etcd::start(Options::default());
+    let ask = |faults: Faults, timeout: &str| {
+        let proxy = etcd.proxy(Path::new(PROXY), 0, faults);
+        let started = Instant::now();
+        let answer = through(&etcd, proxy.endpoint(), &[&format!("--command-timeout={timeout}"), "get", "a"]);
+        (answer.status.success(), started.elapsed(), proxy.requests().len())
+    };
+    let delay = Duration::from_millis(150);
+    let (answered, took, _) = ask(Faults { delay, ..Faults::default() }, "30s");
+    assert!(answered && took >= delay, "{took:?}");
+    let (answered, _, connections) = ask(Faults { blackhole: true, ..Faults::default() }, "300ms");
+    assert!(!answered);
+    assert_eq!(connections, 1);
+}
+
 #[test]
 fn the_tools_run() {
     let host = Host::start();
@@ -215,6 +292,7 @@ fn nothing_outlives_a_killed_process() {
     const NAME: &str = "nothing_outlives_a_killed_process";
     if std::env::var_os("E2E_KILLED").is_some() {
         let etcd = Etcd::start(Options { members: 3, ..Options::default() });
+        let _proxy = etcd.proxy(Path::new(PROXY), 0, Faults::default());
         note(&format!("{} {}", network_of(etcd.servers()).display(), etcd.servers().folder().display()));
         std::thread::sleep(Duration::from_secs(600));
     }

@@ -1,0 +1,150 @@
+//! Forwards TCP connections, counts the HTTP/2 requests on them, and makes faults:
+//! `proxy LISTEN SERVER [delay=MS] [cut=N] [drop=N] [once] [blackhole]`.
+//!
+//! Prints `listening ADDRESS`, then `connection N` for every connection and `request N` for every request on it, before
+//! the request is forwarded. `e2e::Faults` says what the faults are.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use e2e::Faults;
+use e2e::http2::Pieces;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, server, faults @ ..] = arguments.as_slice() else {
+        eprintln!("usage: proxy LISTEN SERVER [FAULT...]");
+        return ExitCode::from(2);
+    };
+    let Some(faults) = Faults::parse(faults) else {
+        eprintln!("no such fault: {}", faults.join(" "));
+        return ExitCode::from(2);
+    };
+    let Err(error) = serve(listen, server, faults);
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn serve(listen: &str, server: &str, faults: Faults) -> io::Result<std::convert::Infallible> {
+    let listener = TcpListener::bind(listen)?;
+    report(&format!("listening {}", listener.local_addr()?));
+    let armed = Arc::new(AtomicBool::new(true));
+    let mut held = Vec::new();
+    for number in 0.. {
+        let (client, _) = listener.accept()?;
+        report(&format!("connection {number}"));
+        if faults.blackhole {
+            held.push(client);
+            continue;
+        }
+        // A server that is down refuses: so does the proxy, by closing.
+        let Ok(server) = TcpStream::connect(server) else { continue };
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let connection = Arc::new(Connection {
+            number,
+            client,
+            server,
+            faults,
+            armed: Arc::clone(&armed),
+            withheld: AtomicU32::new(0),
+            opaque: AtomicBool::new(false),
+        });
+        for direction in [Connection::requests, Connection::answers] {
+            let connection = Arc::clone(&connection);
+            std::thread::spawn(move || {
+                // However one direction ends, the other one ends with it.
+                let _ = direction(&connection);
+                let _ = connection.client.shutdown(Shutdown::Both);
+                let _ = connection.server.shutdown(Shutdown::Both);
+            });
+        }
+    }
+    unreachable!("connections are counted without end")
+}
+
+/// Stdout is a file that is appended to: a line is written at once.
+fn report(line: &str) {
+    writeln!(io::stdout(), "{line}").expect("the report can be written");
+}
+
+struct Connection {
+    number: usize,
+    client: TcpStream,
+    server: TcpStream,
+    faults: Faults,
+    /// Whether a fault that happens once is still to come; of all connections.
+    armed: Arc<AtomicBool>,
+    /// The stream whose answer the client will not get.
+    withheld: AtomicU32,
+    /// Whether this is no HTTP/2.
+    opaque: AtomicBool,
+}
+
+impl Connection {
+    /// Forwards what the client sends, until a side closes or a fault closes both.
+    fn requests(&self) -> io::Result<()> {
+        let mut pieces = Pieces::of_client();
+        let (mut count, mut newest, mut to_cut) = (0, 0, None);
+        let mut chunk = [0; 16384];
+        loop {
+            let length = (&self.client).read(&mut chunk)?;
+            if length == 0 {
+                return Ok(());
+            }
+            pieces.push(&chunk[..length]);
+            while let Some(piece) = pieces.next() {
+                self.opaque.store(pieces.is_opaque(), Ordering::SeqCst);
+                if piece.headers && piece.stream > newest {
+                    newest = piece.stream;
+                    count += 1;
+                    report(&format!("request {}", self.number));
+                    if self.faults.drop == Some(count) && self.fires() {
+                        return Ok(());
+                    }
+                    if self.faults.cut == Some(count) && self.fires() {
+                        to_cut = Some(piece.stream);
+                    }
+                }
+                if piece.end && to_cut == Some(piece.stream) {
+                    self.withheld.store(piece.stream, Ordering::SeqCst);
+                }
+                (&self.server).write_all(&piece.bytes)?;
+            }
+        }
+    }
+
+    /// Forwards what the server sends. The answer that is withheld ends the connection when it is complete: only then
+    /// is it certain that the request was carried out.
+    fn answers(&self) -> io::Result<()> {
+        let mut pieces = Pieces::of_server();
+        let mut chunk = [0; 16384];
+        loop {
+            let length = (&self.server).read(&mut chunk)?;
+            if length == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(self.faults.delay);
+            if self.opaque.load(Ordering::SeqCst) {
+                (&self.client).write_all(&chunk[..length])?;
+                continue;
+            }
+            pieces.push(&chunk[..length]);
+            for piece in pieces.by_ref() {
+                let withheld = piece.stream != 0 && piece.stream == self.withheld.load(Ordering::SeqCst);
+                if !withheld {
+                    (&self.client).write_all(&piece.bytes)?;
+                } else if piece.end {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn fires(&self) -> bool {
+        !self.faults.once || self.armed.swap(false, Ordering::SeqCst)
+    }
+}
