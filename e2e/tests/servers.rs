@@ -19,9 +19,19 @@ fn outcome(command: &mut Command, arguments: &[&str]) -> Output {
 /// What `etcdctl` says on stderr when it must fail. It tries again and again until its time is over.
 #[track_caller]
 fn refusal(command: &mut Command, arguments: &[&str]) -> String {
-    let output = outcome(command.env("ETCDCTL_COMMAND_TIMEOUT", "1s"), arguments);
+    let output = outcome(command.arg("--command-timeout=1s"), arguments);
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
+}
+
+/// Waits for something that happens some time later.
+#[track_caller]
+fn until(what: &str, happened: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !happened() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn dumped(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -71,8 +81,8 @@ fn a_paused_member_says_nothing_until_it_is_resumed() {
     let etcd = Etcd::start(Options::default());
     let ask = |timeout: &str| {
         let mut client = etcd.client(etcd.servers());
-        client.env("ETCDCTL_ENDPOINTS", etcd.endpoint(0)).env("ETCDCTL_COMMAND_TIMEOUT", timeout);
-        outcome(&mut client, &["get", "a"]).status.success()
+        client.env("ETCDCTL_ENDPOINTS", etcd.endpoint(0));
+        outcome(&mut client, &[&format!("--command-timeout={timeout}"), "get", "a"]).status.success()
     };
     etcd.pause(0);
     assert!(!ask("300ms"));
@@ -87,13 +97,14 @@ fn certificates_are_wanted_and_checked() {
     assert!(outcome(&mut etcd.client(&host), &["put", "a", "1"]).status.success());
 
     refusal(etcd.client(&host).env_remove("ETCDCTL_CERT").env_remove("ETCDCTL_KEY"), &["get", "a"]);
-    assert!(etcd.log(0).contains("client didn't provide a certificate"), "{}", etcd.log(0));
+    let logs = |why: &str| until(why, || etcd.log(0).contains(why));
+    logs("client didn't provide a certificate");
     for (identity, why) in [(etcd.expired_client(), "has expired"), (etcd.foreign_client(), "unknown authority")] {
         assert!(!etcd.log(0).contains(why));
         let mut client = etcd.client(&host);
         client.env("ETCDCTL_CERT", &identity.certificate).env("ETCDCTL_KEY", &identity.key);
         refusal(&mut client, &["get", "a"]);
-        assert!(etcd.log(0).contains(why), "{}", etcd.log(0));
+        logs(why);
     }
     let distrusted = refusal(etcd.client(&host).env("ETCDCTL_CACERT", &etcd.foreign_client().authority), &["get", "a"]);
     assert!(distrusted.contains("unknown authority"), "{distrusted}");
@@ -275,16 +286,14 @@ fn nothing_outlives_the_fixture() {
     let processes = processes_in(&network);
     assert!(processes.len() > 3, "{processes:?}");
     assert!(folder.join("etcd-0").is_dir());
+    let started = Instant::now();
     drop(etcd);
+    note(&format!("three members ended in {:.0?}", started.elapsed()));
     let alive = processes.iter().filter(|&&process| namespace_of(process).as_ref() == Some(&network));
     assert_eq!(alive.count(), 0);
     assert!(!folder.exists());
     // The kernel takes the link away with the servers' namespace, some time later.
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while host.links().contains(&"lan".to_owned()) {
-        assert!(Instant::now() < deadline, "the link is still there");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the link is gone", || !host.links().contains(&"lan".to_owned()));
 }
 
 #[test]
@@ -311,10 +320,7 @@ fn nothing_outlives_a_killed_process() {
     assert!(processes.len() > 3 && folder.is_dir(), "{processes:?}");
     child.kill().unwrap();
     child.wait().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
     let alive = || processes.iter().any(|&process| namespace_of(process).as_deref() == Some(network));
-    while alive() || folder.exists() {
-        assert!(Instant::now() < deadline, "{processes:?} {}", folder.display());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the processes are gone", || !alive());
+    until("the folder is gone", || !folder.exists());
 }
