@@ -42,12 +42,17 @@ impl Daemon {
 
     /// Sends the server a signal, which it has got when this returns.
     pub(crate) fn signal(&mut self, signal: Signal) {
-        let name = signal.as_str().trim_start_matches("SIG");
+        let sent = self.send(signal.as_str().trim_start_matches("SIG"));
+        assert!(sent, "the server ended before {signal}:\n{}", self.log());
+    }
+
+    /// Sends a signal and says whether there was still a process to get it.
+    fn send(&mut self, name: &str) -> bool {
         let pipe = self.pipe.as_mut().expect("the pipe is open as long as the value lives");
         writeln!(pipe, "{name}").unwrap_or_else(|e| panic!("the server's shell is gone: {e}"));
         let mut answer = String::new();
         let _ = self.answers.read_line(&mut answer);
-        assert_eq!(answer, "sent\n", "the server did not get {signal}:\n{}", self.log());
+        answer == "sent\n"
     }
 
     /// What the server has printed since this start.
@@ -57,9 +62,11 @@ impl Daemon {
     }
 
     /// Waits until the server has printed `text`.
-    pub(crate) fn wait_for(&self, text: &str) {
+    pub(crate) fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
+            // Signal 0 is none: it tells whether the process is there.
+            assert!(self.send("0"), "the server ended:\n{}", self.log());
             assert!(Instant::now() < deadline, "the server did not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -257,7 +257,7 @@ impl Etcd {
     /// leader first; until then they answer nothing, and lose what they are given to store.
     pub fn wait_until_ready(&self) {
         for member in &self.members {
-            if let Member::Running(process) = &*member.lock().unwrap() {
+            if let Member::Running(process) = &mut *member.lock().unwrap() {
                 process.wait_for(READY);
             }
         }

@@ -69,7 +69,7 @@ impl<'h> Proxy<'h> {
     ) -> Proxy<'h> {
         let mut arguments = vec![format!("{}:0", SERVERS[0]), server.to_owned()];
         arguments.extend(faults.arguments());
-        let process = Daemon::start(host, report, program, &arguments);
+        let mut process = Daemon::start(host, report, program, &arguments);
         process.wait_for("listening ");
         let address = process.log().lines().find_map(|line| Some(line.strip_prefix("listening ")?.to_owned()));
         let endpoint = format!("{scheme}://{}", address.expect("the line is complete"));

@@ -254,6 +254,16 @@ fn answers_can_be_late_or_never_come() {
 }
 
 #[test]
+#[should_panic = "the server ended:\nusage: proxy"]
+fn a_server_that_ends_is_not_waited_for() {
+    let etcd = Etcd::start(Options::default());
+    let script = etcd.servers().folder().join("script");
+    std::fs::write(&script, "echo usage: proxy\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    etcd.proxy(&script, 0, Faults::default());
+}
+
+#[test]
 fn the_tools_run() {
     let host = Host::start();
     let mut cnitool = Command::new(cnitool());
