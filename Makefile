@@ -88,7 +88,8 @@ servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS_DEBIAN)
 # another name. $(call fill,COMMANDS): runs them with $$new, the folder to fill.
 define fill
 @mkdir -p $(E2E_CACHE)
-@set -eu; new=$$(mktemp -d $(E2E_CACHE)/.new-XXXXXX); trap 'rm -rf "$$new"' EXIT; chmod 755 "$$new"; $(1); \
+@set -eu; new=$$(mktemp -d $(E2E_CACHE)/.new-XXXXXX); trap 'rm -rf "$$new"' EXIT; trap 'exit 1' INT TERM HUP; \
+	chmod 755 "$$new"; $(1); \
 	mv -T "$$new" $@ 2>/dev/null || [ -d $@ ]
 endef
 
