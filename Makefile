@@ -4,8 +4,8 @@
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
-# etcd's client is generated when it is built: protobuf-compiler.
-PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools protobuf-compiler util-linux
+# etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler.
+PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
 CARGO_DENY := 0.20.2
 
 # The servers that tests run against are built once, into a cache that all checkouts share. e2e/src/servers.rs finds
@@ -69,7 +69,7 @@ check-build: check-rust
 	@command -v musl-gcc >/dev/null || \
 	    { echo 'musl-gcc is missing: apt-get install musl-tools   (or, as root: make deps)'; exit 1; }
 	@command -v protoc >/dev/null || \
-	    { echo 'protoc is missing: apt-get install protobuf-compiler   (or, as root: make deps)'; exit 1; }
+	    { echo 'protoc is missing: apt-get install libprotobuf-dev protobuf-compiler   (or, as root: make deps)'; exit 1; }
 
 check-root:
 	@[ "$$(id -u)" = 0 ] || { echo 'network namespaces need root: run this as root'; exit 1; }

@@ -87,6 +87,13 @@ impl Host {
         pipe.as_fd().try_clone_to_owned().expect("a pipe can be duplicated").into()
     }
 
+    /// A command that will run a program of ours on this host, with an empty environment.
+    pub fn program(&self, path: &Path) -> Command {
+        let mut command = self.enter(None);
+        command.arg(path);
+        command
+    }
+
     /// `nsenter` with this host's namespaces and an empty environment; the program to run inside is still to be added.
     /// A network namespace given as a file of the host takes the place of the host's own.
     pub(crate) fn enter(&self, network: Option<&str>) -> Command {

@@ -76,6 +76,14 @@ impl Datastore for Dump {
         let (store, reason) = ("dump".to_owned(), "it is a copy".to_owned());
         Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the etcd itself" })
     }
+
+    async fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        "dump".to_owned()
+    }
 }
 
 async fn read_all(store: &impl Datastore) -> Stored {
