@@ -21,6 +21,7 @@ mod proxy;
 mod random;
 pub mod recording;
 mod report;
+mod seed;
 mod servers;
 mod store;
 mod tls;
