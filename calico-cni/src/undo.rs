@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, OnceCell};
 
-use calico_datastore::{Deadline, Store, Timed};
+use calico_datastore::{Datastore, Deadline, Store, Timed};
 use calico_ipam::Lease;
 use calico_ipam::plugin::{Call, UNDO_TIME};
 use calico_model::Key;
@@ -45,7 +45,7 @@ impl Done<'_> {
             call.log.error("could not undo everything: that is left to a DEL", &[("what", &what), ("error", error)]);
         };
         if let Some((key, uid)) = self.endpoint.get()
-            && let Err(error) = endpoint::delete(&Timed::new(store, Deadline::after(part)), key, Some(uid), None).await
+            && let Err(error) = forget(&Timed::new(store, Deadline::after(part)), key, uid).await
         {
             failed("the endpoint", &error);
         }
@@ -66,4 +66,10 @@ impl Done<'_> {
             None => call.undo(store, &self.lease, Deadline::after(part)).await,
         }
     }
+}
+
+/// Deletes the endpoint with this UUID. Its write may have been cut short, and be under way still.
+async fn forget(store: &impl Datastore, key: &Key, uid: &str) -> Result<(), cni_spec::Error> {
+    store.settle().await.map_err(calico_ipam::Error::from)?;
+    endpoint::delete(store, key, Some(uid), None).await
 }

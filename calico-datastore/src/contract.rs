@@ -159,8 +159,8 @@ pub trait Datastore {
     /// to stop (or crash) after any of them. An error means that nothing was applied.
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error>;
 
-    /// Returns when every commit of processes that have ended by now is either visible or lost: called before a
-    /// decision that rests on something being absent, which is then read again.
+    /// Returns when every commit is either visible or lost that was sent by a process that has ended by now, or that
+    /// this process cut short: called before a decision that rests on something being absent, which is then read again.
     async fn settle(&self) -> Result<(), Error>;
 
     /// What and where it is, for messages; with the last failure, if there was one.

@@ -37,6 +37,10 @@ impl<D: Datastore> Ipam<D> {
     /// Takes back what `lease` may have got, whether or not this process ever heard of it.
     pub async fn undo(&self, lease: &Lease) -> Result<(), Error> {
         let tried: Vec<IpNetwork> = lease.tried.borrow().iter().copied().collect();
+        if !tried.is_empty() {
+            // A commit that was cut short may be under way, and create what there is nothing yet to guard.
+            self.store.settle().await?;
+        }
         self.settle(lease.handle(), tried, |attribute| attribute == &lease.holder).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Answer, Container, Host, Place, Random, Running, dual_stack, median, note};
+use e2e::{Answer, Container, Etcd, Host, Options, Place, Random, Running, Stored, dual_stack, median, note};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -32,57 +32,105 @@ fn interrupted(container: &Container<'_>, netconf: &Value, signal: Signal, delay
     running.finish()
 }
 
-/// What must hold after each round, looked at quickly: the full look is at the end.
-#[track_caller]
-fn assert_quickly_clean(host: &Host, round: &str) {
-    let stored = host.stored();
-    let left = (stored.allocated(), stored.handles().len(), stored.endpoints().len(), host.added_links().len());
-    assert_eq!(left, (0, 0, 0, 0), "{round}\naddresses, handles, endpoints and links in {:?}", stored.0.keys());
+/// A host, and where its calls keep their objects.
+struct Site {
+    // Before the etcd that it reaches.
+    host: Host,
+    etcd: Option<Etcd>,
+    netconf: Value,
+}
+
+impl Site {
+    fn local() -> Site {
+        Site { host: Host::start(), etcd: None, netconf: dual_stack() }
+    }
+
+    fn etcd(exec: bool) -> Site {
+        let etcd = Etcd::start(Options::default());
+        etcd.seed(&["node-1"]);
+        let mut netconf = etcd.configured(dual_stack());
+        netconf["nodename_file_optional"] = json!(true);
+        netconf["ipam"]["exec"] = json!(exec);
+        Site { host: etcd.host(), etcd: Some(etcd), netconf }
+    }
+
+    fn stored(&self) -> Stored {
+        self.etcd.as_ref().map_or_else(|| self.host.stored(), Etcd::stored)
+    }
+
+    /// What must hold after each round, looked at quickly: the full look is at the end.
+    #[track_caller]
+    fn assert_quickly_clean(&self, round: &str) {
+        let stored = self.stored();
+        let left =
+            (stored.allocated(), stored.handles().len(), stored.endpoints().len(), self.host.added_links().len());
+        assert_eq!(left, (0, 0, 0, 0), "{round}\naddresses, handles, endpoints and links in {:?}", stored.0.keys());
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        match &self.etcd {
+            Some(etcd) => etcd.assert_nothing_left(&[&self.host]),
+            None => self.host.assert_nothing_left(),
+        }
+    }
 }
 
 #[test]
 fn a_killed_add_leaves_nothing_that_del_does_not_remove() {
-    kill_adds(KILLS, false);
+    kill_adds(&Site::local(), KILLS, false);
 }
 
 /// As long as anybody has the store open, its log is not recovered from the file: a commit that was written there by
 /// a process that was killed before it could tell the others is invisible to DEL, and must not come back later.
 #[test]
 fn a_killed_add_leaves_nothing_while_others_use_the_store() {
-    kill_adds(KILLS / 2, true);
+    kill_adds(&Site::local(), KILLS / 2, true);
 }
 
-fn kill_adds(kills: usize, in_use: bool) {
+/// What a process had sent when it was killed may be carried out after that.
+#[test]
+fn a_killed_add_leaves_nothing_in_etcd_that_del_does_not_remove() {
+    kill_adds(&Site::etcd(false), KILLS, false);
+}
+
+/// The executed plugin outlives the one that was killed.
+#[test]
+fn a_killed_add_with_an_executed_ipam_plugin_leaves_nothing_in_etcd() {
+    kill_adds(&Site::etcd(true), KILLS / 5, false);
+}
+
+fn kill_adds(site: &Site, kills: usize, in_use: bool) {
     let mut random = Random::for_test("kill -9 of ADD");
-    let host = Host::start();
-    let netconf = dual_stack();
+    let Site { host, netconf, .. } = site;
     let namespace = host.container("crash");
-    let mut add = duration_of_an_add(&namespace, &netconf);
+    let mut add = duration_of_an_add(&namespace, netconf);
     let mut hit = 0;
     for round in 0..kills {
         let container = namespace.renamed(&format!("crash{round}"));
-        let user = in_use.then(|| user_of(&host));
+        let user = in_use.then(|| user_of(host));
         let delay = random.below(add * 5 / 4);
-        let answer = interrupted(&container, &netconf, Signal::SIGKILL, delay);
+        let answer = interrupted(&container, netconf, Signal::SIGKILL, delay);
         match answer.signal {
             Some(_) => hit += 1,
             // The machine's speed changes with what else runs on it.
             None => add = (add * 7 + answer.wall) / 8,
         }
         let what = format!("round {round}, killed after {delay:?}: {answer:?}");
-        let answer = container.del(&netconf).run();
+        let answer = container.del(netconf).run();
         assert_eq!(answer.exit, Some(0), "{what}\n{answer:#?}");
         drop(user);
-        assert_quickly_clean(&host, &what);
+        site.assert_quickly_clean(&what);
         assert_eq!(container.links(), ["lo"], "{what}");
     }
-    note(&format!("kill -9, store in use {in_use}: {hit} of {kills} ADDs were still running (ADD: {add:.1?})"));
+    let place = if site.etcd.is_some() { "etcd" } else { "local" };
+    note(&format!("kill -9, {place}, in use {in_use}: {hit} of {kills} ADDs were still running (ADD: {add:.1?})"));
     // Killing what has ended proves nothing.
     assert!(hit > kills / 10, "only {hit} of {kills} were hit");
     // An ADD of the same container still works.
-    namespace.add(&netconf).run().result();
-    namespace.del(&netconf).run().result();
-    host.assert_nothing_left();
+    namespace.add(netconf).run().result();
+    namespace.del(netconf).run().result();
+    site.assert_nothing_left();
 }
 
 /// Another user of the store, as any call of the same host is.
@@ -97,8 +145,8 @@ fn user_of(host: &Host) -> rusqlite::Connection {
 #[test]
 fn killed_adds_of_a_store_that_is_being_created() {
     let mut random = Random::for_test("kill -9 of the first ADD");
-    let netconf = dual_stack();
-    let host = Host::start();
+    let site = Site::local();
+    let Site { host, netconf, .. } = &site;
     let namespace = host.container("first");
     for round in 0..40 {
         for suffix in ["", "-wal", "-shm"] {
@@ -106,56 +154,69 @@ fn killed_adds_of_a_store_that_is_being_created() {
         }
         let container = namespace.renamed(&format!("first{round}"));
         let delay = random.below(Duration::from_millis(40));
-        interrupted(&container, &netconf, Signal::SIGKILL, delay);
+        interrupted(&container, netconf, Signal::SIGKILL, delay);
         let what = format!("round {round}, killed after {delay:?}");
-        let answer = container.add(&netconf).run();
+        let answer = container.add(netconf).run();
         // The killed call may have come as far as its interface; then DEL is due first, as runtimes do it.
         if answer.exit != Some(0) {
-            container.del(&netconf).run().result();
-            container.add(&netconf).run().result();
+            container.del(netconf).run().result();
+            container.add(netconf).run().result();
         }
-        container.del(&netconf).run().result();
-        assert_quickly_clean(&host, &what);
+        container.del(netconf).run().result();
+        site.assert_quickly_clean(&what);
     }
-    host.assert_nothing_left();
+    site.assert_nothing_left();
 }
 
 #[test]
 fn killed_dels_are_finished_by_the_next() {
+    kill_dels(&Site::local());
+}
+
+#[test]
+fn killed_dels_in_etcd_are_finished_by_the_next() {
+    kill_dels(&Site::etcd(false));
+}
+
+fn kill_dels(site: &Site) {
     let mut random = Random::for_test("kill -9 of DEL");
-    let host = Host::start();
-    let netconf = dual_stack();
+    let Site { host, netconf, .. } = site;
     let namespace = host.container("crash");
-    duration_of_an_add(&namespace, &netconf);
+    duration_of_an_add(&namespace, netconf);
     for round in 0..40 {
         let container = namespace.renamed(&format!("crash{round}"));
-        container.add(&netconf).run().result();
+        container.add(netconf).run().result();
         let delay = random.below(Duration::from_millis(30));
-        let running = container.del(&netconf).start();
+        let running = container.del(netconf).start();
         std::thread::sleep(delay);
         running.signal(Signal::SIGKILL);
         running.finish();
-        container.del(&netconf).run().result();
-        assert_quickly_clean(&host, &format!("round {round}, killed after {delay:?}"));
+        container.del(netconf).run().result();
+        site.assert_quickly_clean(&format!("round {round}, killed after {delay:?}"));
     }
-    host.assert_nothing_left();
+    site.assert_nothing_left();
 }
 
 #[test]
 fn a_terminated_add_undoes_itself() {
-    terminate(&dual_stack());
+    terminate(&Site::local());
+}
+
+#[test]
+fn a_terminated_add_undoes_itself_in_etcd() {
+    terminate(&Site::etcd(false));
 }
 
 #[test]
 fn a_terminated_add_with_an_executed_ipam_plugin_undoes_itself() {
-    let mut netconf = dual_stack();
-    netconf["ipam"]["exec"] = json!(true);
-    terminate(&netconf);
+    let mut site = Site::local();
+    site.netconf["ipam"]["exec"] = json!(true);
+    terminate(&site);
 }
 
-fn terminate(netconf: &Value) {
+fn terminate(site: &Site) {
     let mut random = Random::for_test("SIGTERM of ADD");
-    let host = Host::start();
+    let Site { host, netconf, .. } = site;
     let namespace = host.container("term");
     let add = duration_of_an_add(&namespace, netconf);
     let (mut undone, mut too_early, mut too_late) = (0, 0, 0);
@@ -181,7 +242,7 @@ fn terminate(netconf: &Value) {
                 answer.error();
             }
         }
-        assert_quickly_clean(&host, &what);
+        site.assert_quickly_clean(&what);
         assert_eq!(container.links(), ["lo"], "{what}");
     }
     note(&format!(
@@ -189,7 +250,7 @@ fn terminate(netconf: &Value) {
         netconf["ipam"]["exec"]
     ));
     assert!(undone > 0, "no ADD was terminated at work");
-    host.assert_nothing_left();
+    site.assert_nothing_left();
 }
 
 #[test]

@@ -30,9 +30,8 @@ fn many_hosts_at_once(exec: bool) {
             netconf
         })
         .collect();
-    let containers: Vec<(usize, Container<'_>)> = (0..HOSTS * CONTAINERS)
-        .map(|n| (n % HOSTS, hosts[n % HOSTS].container(&format!("c{n}"))))
-        .collect();
+    let containers: Vec<(usize, Container<'_>)> =
+        (0..HOSTS * CONTAINERS).map(|n| (n % HOSTS, hosts[n % HOSTS].container(&format!("c{n}")))).collect();
 
     let answers = at_once(containers.iter().map(|(host, container)| container.add(&netconfs[*host])));
     let longest = answers.iter().map(|answer| answer.wall).max().unwrap_or_default();
