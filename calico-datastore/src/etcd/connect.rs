@@ -194,7 +194,7 @@ fn member(url: &str, tls: Option<TlsOptions>) -> Result<Member, Error> {
     let unusable = |reason: String| Error::Invalid {
         store: format!("etcd at {url}"),
         reason,
-        advice: "correct etcd_endpoints: a comma-separated list such as https://10.0.0.1:2379",
+        advice: "correct etcd_endpoints (such as https://10.0.0.1:2379), or set etcd_ca_cert_file",
     };
     let uri: Uri = url.parse().map_err(|error| unusable(format!("not a URL: {error}")))?;
     let host = uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
@@ -235,5 +235,25 @@ fn read(setting: &str, path: &std::path::Path, content: &str) -> Result<Vec<u8>,
     match String::from_utf8_lossy(&text).contains(&format!("{content}-----")) {
         true => Ok(text),
         false => Err(unusable(format!("there is no {content} in it"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(settings: Settings) -> String {
+        Connector::new(&settings).err().expect("the settings are unusable").to_string()
+    }
+
+    #[test]
+    fn files_are_read_before_anything_is_tried() {
+        let https = Settings { endpoints: vec!["https://127.0.0.1:2379".to_owned()], ..Settings::default() };
+        let missing = error(Settings { ca_file: Some("/nowhere/ca.pem".into()), ..https.clone() });
+        assert!(missing.contains("etcd_ca_cert_file /nowhere/ca.pem: No such file"), "{missing}");
+        let other = error(Settings { ca_file: Some("/proc/self/cmdline".into()), ..https.clone() });
+        assert!(other.contains("/proc/self/cmdline: there is no CERTIFICATE in it"), "{other}");
+        let plain = Settings { endpoints: vec!["http://[::1]:2379".to_owned()], ca_file: Some("/x".into()), ..https };
+        assert!(Connector::new(&plain).is_ok(), "nothing is encrypted, so no file matters");
     }
 }

@@ -133,3 +133,54 @@ fn with_sources(mut text: String, mut source: Option<&(dyn std::error::Error + '
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn means(code: Code, message: &str) -> (Kind, bool) {
+        let trouble = Trouble::of(&Failure::GRpcStatus(Status::new(code, message)));
+        assert_eq!(trouble.text, message);
+        (trouble.kind, trouble.forbidden)
+    }
+
+    /// What may have been carried out must never count as refused: a commit would be taken for not applied.
+    #[test]
+    fn only_a_member_that_did_nothing_refuses() {
+        for (code, message) in [
+            (Code::Unavailable, "etcdserver: no leader"),
+            (Code::Unavailable, "etcdserver: request timed out"),
+            (Code::Unavailable, "etcdserver: request timed out, possibly due to previous leader failure"),
+            (Code::Unavailable, "etcdserver: server stopped"),
+            (Code::DeadlineExceeded, "context deadline exceeded"),
+            (Code::Cancelled, "context canceled"),
+            (Code::Unknown, "transport error"),
+            (Code::Internal, "h2 protocol error"),
+            (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
+        ] {
+            assert_eq!(means(code, message), (Kind::Lost, false), "{message}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        for (code, message, kind, forbidden) in [
+            (Code::PermissionDenied, "etcdserver: permission denied", Kind::Refused, true),
+            (Code::InvalidArgument, "etcdserver: user name is empty", Kind::Refused, true),
+            (
+                Code::InvalidArgument,
+                "etcdserver: authentication failed, invalid user ID or password",
+                Kind::Refused,
+                true,
+            ),
+            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Kind::Token, true),
+            (Code::Unauthenticated, "etcdserver: invalid auth token", Kind::Token, true),
+            (Code::ResourceExhausted, "etcdserver: too many requests", Kind::Busy, false),
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", Kind::Refused, false),
+            (Code::InvalidArgument, "etcdserver: duplicate key given in txn request", Kind::Refused, false),
+        ] {
+            assert_eq!(means(code, message), (kind, forbidden), "{message}");
+        }
+    }
+}
