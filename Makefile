@@ -1,5 +1,5 @@
-# The few names a newcomer needs. `make demo` and `make test` install what they miss, where they may; the others say
-# which command is missing.
+# The few names a newcomer needs. `make demo`, `make test` and `make bench` install what they miss, where they may; the
+# others say which command is missing.
 
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
@@ -21,17 +21,23 @@ CNITOOL := $(E2E_CACHE)/cnitool-$(call version,github.com/containernetworking/cn
 ETCD_DEBIAN := $(E2E_CACHE)/etcd-3.4-debian
 CNI_PLUGINS_DEBIAN := $(E2E_CACHE)/cni-plugins-1.1.1-debian
 
+# What bench measures, and on which datastores; N calls one at a time.
+PLUGINS ?= bin
+DATASTORES ?= etcd local
+N ?= 100
+
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test servers lint deps deps-lint check-rust check-build check-root check-lint
+.PHONY: help build demo test bench servers lint deps deps-lint check-rust check-build check-root check-lint
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up (root)'
 	@echo 'make test       runs all tests (root)'
+	@echo 'make bench      times ADD and DEL; PLUGINS="bin /opt/cni/bin" compares folders of plugins (root)'
 	@echo 'make build      leaves the static executables in bin/'
 	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
-	@echo 'make deps       installs what build, demo and test need (Debian, root)'
+	@echo 'make deps       installs what build, demo, test and bench need (Debian, root)'
 	@echo 'make deps-lint  builds cargo-deny, which only lint needs'
 
 ## What is installed ------------------------------------------------------------------------------------------------
@@ -54,7 +60,7 @@ deps-lint: check-rust
 	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY)' || \
 	    { echo 'deps-lint: building cargo-deny $(CARGO_DENY)'; cargo install --quiet --locked cargo-deny@$(CARGO_DENY); }
 
-# demo and test are one command on a fresh machine: they install for themselves where that is possible.
+# demo, test and bench are one command on a fresh machine: they install for themselves where that is possible.
 ifeq ($(shell id -u)$(shell command -v apt-get >/dev/null && echo apt),0apt)
 AUTO_DEPS := deps
 endif
@@ -142,6 +148,10 @@ test: $(AUTO_DEPS) check-root build servers
 	@mkdir -p $(or $(CARGO_TARGET_DIR),target)
 	@bash -o pipefail -c "cargo test --workspace --locked --no-fail-fast 2>&1 | tee $(or $(CARGO_TARGET_DIR),target)/test.log"; \
 	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
+
+bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) $(if $(filter etcd,$(DATASTORES)),$(ETCD))
+	@cargo build --quiet --locked -p e2e --bins
+	@PLUGINS='$(PLUGINS)' DATASTORES='$(DATASTORES)' N='$(N)' $(or $(CARGO_TARGET_DIR),target)/debug/bench
 
 lint: check-lint
 	cargo fmt --all --check

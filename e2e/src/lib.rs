@@ -1,4 +1,4 @@
-//! Tests of the executables against real kernels, servers and runtimes; the demo.
+//! Tests of the executables against real kernels, servers and runtimes; the demo and the benchmark.
 //!
 //! Every test has a [`Host`] of its own: a network and a mount namespace in which the machine's own network,
 //! `/var/lib/calico`, `/etc/cni`, `/opt/cni` and `/run` are out of reach. In it, a [`Container`] is one more network
@@ -21,6 +21,7 @@ mod proxy;
 mod random;
 pub mod recording;
 mod report;
+mod runner;
 mod seed;
 mod servers;
 mod store;
@@ -35,6 +36,7 @@ pub use place::Place;
 pub use proxy::{Faults, Proxy};
 pub use random::Random;
 pub use report::{median, note};
+pub use runner::{Ran, Run, Runner};
 pub use servers::{Release, cnitool, etcdctl, reference_plugin};
 pub use store::Stored;
 pub use tls::Identity;

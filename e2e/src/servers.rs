@@ -23,6 +23,14 @@ impl Release {
             Release::Debian3_4 => cached("etcd-3.4-debian", "etcd"),
         }
     }
+
+    /// Its version, as far as it is chosen here.
+    pub fn version(self) -> &'static str {
+        match self {
+            Release::V3_6 => version("go.etcd.io/etcd/server/v3"),
+            Release::Debian3_4 => "3.4",
+        }
+    }
 }
 
 /// etcd's client for people, for every release.

@@ -1,0 +1,47 @@
+//! The benchmark: what ADD and DEL of one container cost, for the plugins of one or several folders, side by side.
+//!
+//! The table is printed on stdout, and nothing else; what is being done, on stderr. Nothing is judged, but a call that
+//! fails ends the benchmark. `settings.rs` says what can be chosen.
+
+mod machine;
+mod measure;
+mod settings;
+mod stage;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use settings::Settings;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(report) => {
+            // A reader that went away, as with `| head`, is no failure.
+            let _ = std::io::stdout().write_all(report.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            progress(&reason);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<String, String> {
+    let settings = Settings::from_environment()?;
+    if !nix::unistd::Uid::effective().is_root() {
+        return Err("run as root: the benchmark creates network namespaces".to_owned());
+    }
+    let mut report = machine::describe(&settings)?;
+    for &datastore in &settings.datastores {
+        let measured = measure::measure(datastore, &settings)?;
+        report.push_str(&table::of(datastore, &measured));
+    }
+    Ok(report)
+}
+
+/// What a person who waits wants to know.
+fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
