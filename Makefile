@@ -21,6 +21,8 @@ CNITOOL := $(E2E_CACHE)/cnitool-$(call version,github.com/containernetworking/cn
 ETCD_DEBIAN := $(E2E_CACHE)/etcd-3.4-debian
 CNI_PLUGINS_DEBIAN := $(E2E_CACHE)/cni-plugins-1.1.1-debian
 
+# Where demo keeps its objects: local or etcd.
+DATASTORE ?= local
 # What bench measures, and on which datastores; N calls one at a time.
 PLUGINS ?= bin
 DATASTORES ?= etcd local
@@ -31,7 +33,7 @@ N ?= 100
 .PHONY: help build demo test bench servers lint deps deps-lint check-rust check-build check-root check-lint
 
 help:
-	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up (root)'
+	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up; also DATASTORE=etcd (root)'
 	@echo 'make test       runs all tests (root)'
 	@echo 'make bench      times ADD and DEL; PLUGINS="bin /opt/cni/bin" compares folders of plugins (root)'
 	@echo 'make build      leaves the static executables in bin/'
@@ -139,9 +141,9 @@ build: check-build
 	@for name in calico calico-ipam; do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
 	@ls -l bin/calico bin/calico-ipam
 
-demo: $(AUTO_DEPS) check-root build
+demo: $(AUTO_DEPS) check-root build $(if $(filter etcd,$(DATASTORE)),$(ETCD))
 	@cargo build --quiet --locked -p e2e --bin demo
-	@$(or $(CARGO_TARGET_DIR),target)/debug/demo
+	@DATASTORE='$(DATASTORE)' $(or $(CARGO_TARGET_DIR),target)/debug/demo
 
 # Both halves of the pipe matter: the tests' own status and the totals.
 test: $(AUTO_DEPS) check-root build servers

@@ -1,16 +1,47 @@
 //! The demo: two containers are connected by the real executables, reach each other, and are disconnected again, on a
-//! host of their own beside the machine's. Fails if anything does not hold.
+//! host of their own beside the machine's. Fails if anything does not hold. `DATASTORE` says where the objects are
+//! kept: `local`, the default, or `etcd`, which the demo starts and stops itself.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use e2e::{Answer, Container, Host, Place, Stored, executables_folder};
+use e2e::{Answer, Container, Etcd, Host, Options, Place, Stored, executables_folder};
 use serde_json::Value;
 
-/// What is given to the executables on stdin; the hint at the end names the file.
-const NETCONF: &str = include_str!("../../fixtures/demo.json");
-const NETCONF_FILE: &str = "e2e/fixtures/demo.json";
+/// Where the plugins keep their objects.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Datastore {
+    Local,
+    Etcd,
+}
+
+impl Datastore {
+    fn chosen() -> Result<Datastore, String> {
+        match std::env::var("DATASTORE").unwrap_or_default().as_str() {
+            "" | "local" => Ok(Datastore::Local),
+            "etcd" => Ok(Datastore::Etcd),
+            other => Err(format!("DATASTORE={other} is unknown: there are local and etcd")),
+        }
+    }
+
+    /// What is given to the executables on stdin: the file's name, for commands that are shown, and its text.
+    fn netconf(self) -> (&'static str, &'static str) {
+        match self {
+            Datastore::Local => ("e2e/fixtures/demo.json", include_str!("../../fixtures/demo.json")),
+            Datastore::Etcd => ("e2e/fixtures/demo-etcd.json", include_str!("../../fixtures/demo-etcd.json")),
+        }
+    }
+
+    /// A call as a person would type it.
+    fn command_line(self, verb: &str, id: &str, folder: &str) -> String {
+        let (file, _) = self.netconf();
+        format!(
+            "CNI_COMMAND={verb} CNI_CONTAINERID={id} CNI_NETNS=/var/run/netns/{id} CNI_IFNAME=eth0 \\\n    \
+            CNI_PATH={folder} bin/calico <{file}"
+        )
+    }
+}
 
 fn main() -> ExitCode {
     let mut screen = Screen::new();
@@ -24,8 +55,15 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    let datastore = match Datastore::chosen() {
+        Ok(datastore) => datastore,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::FAILURE;
+        }
+    };
     let started = Instant::now();
-    show(&mut screen);
+    show(&mut screen, datastore);
     let failed = screen.failed;
     screen.blank();
     if failed > 0 {
@@ -34,28 +72,73 @@ fn main() -> ExitCode {
     }
     screen.verdict(&format!("everything holds ({:.1} s)", started.elapsed().as_secs_f32()), true);
     screen.blank();
-    screen.text("By hand, on a machine that may change, as root:");
-    screen.command("sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-    screen.command("ip netns add c1");
-    screen.command(&command_line("ADD", "c1", "$PWD/bin"));
-    screen.command("ip netns exec c1 ip address");
-    screen.command(&command_line("DEL", "c1", "$PWD/bin"));
-    screen.command("ip netns delete c1");
-    screen.text("The store is the SQLite file /var/lib/calico/calico.db; `local_store_file` names another.");
+    by_hand(&mut screen, datastore);
     ExitCode::SUCCESS
 }
 
-fn show(screen: &mut Screen) {
-    let netconf: Value = serde_json::from_str(NETCONF).expect("the demo's configuration is JSON");
-    screen.title("A host of its own: network and mount namespace, uplink, empty /var/lib/calico");
-    let host = Host::start();
-    screen.text(&format!("The configuration, {NETCONF_FILE}:"));
-    screen.dim(&indented(NETCONF));
+fn by_hand(screen: &mut Screen, datastore: Datastore) {
+    screen.text("By hand, on a machine that may change, as root:");
+    if datastore == Datastore::Etcd {
+        let (file, _) = datastore.netconf();
+        screen.text(&format!("(with your cluster's etcd, a node of it and a pool of it in {file})"));
+    }
+    screen.command("sysctl -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    screen.command("ip netns add c1");
+    screen.command(&datastore.command_line("ADD", "c1", "$PWD/bin"));
+    screen.command("ip netns exec c1 ip address");
+    screen.command(&datastore.command_line("DEL", "c1", "$PWD/bin"));
+    screen.command("ip netns delete c1");
+    if datastore == Datastore::Local {
+        screen.text("The store is the SQLite file /var/lib/calico/calico.db; `local_store_file` names another.");
+    }
+}
 
-    let containers = [host.container("web"), host.container("db")];
+/// Where the demo takes place.
+struct Stage {
+    datastore: Datastore,
+    netconf: Value,
+    host: Host,
+    etcd: Option<Etcd>,
+}
+
+impl Stage {
+    fn start(screen: &mut Screen, datastore: Datastore) -> Stage {
+        let (file, text) = datastore.netconf();
+        let netconf: Value = serde_json::from_str(text).expect("the demo's configuration is JSON");
+        let mut etcd = None;
+        if datastore == Datastore::Etcd {
+            screen.title("An etcd of its own, with what a cluster's other components put there");
+            let started = Etcd::start(Options::default());
+            started.seed(&[netconf["nodename"].as_str().expect("the demo's configuration names the node")]);
+            keys(screen, &started.stored());
+            etcd = Some(started);
+        }
+        screen.title("A host of its own: network and mount namespace, uplink, empty /var/lib/calico");
+        let host = etcd.as_ref().map_or_else(Host::start, Etcd::host);
+        screen.text(&format!("The configuration, {file}:"));
+        screen.dim(&indented(text));
+        Stage { datastore, netconf, host, etcd }
+    }
+
+    fn stored(&self) -> Stored {
+        self.etcd.as_ref().map_or_else(|| self.host.stored(), Etcd::stored)
+    }
+
+    fn audit(&self) -> Vec<String> {
+        self.etcd.as_ref().map_or_else(|| self.host.audit(), Etcd::audit)
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        self.etcd.as_ref().map_or_else(|| self.host.leftovers(), |etcd| etcd.leftovers(&[&self.host]))
+    }
+}
+
+fn show(screen: &mut Screen, datastore: Datastore) {
+    let stage = Stage::start(screen, datastore);
+    let containers = [stage.host.container("web"), stage.host.container("db")];
     let mut addresses = Vec::new();
     for container in &containers {
-        addresses.push(add(screen, &host, container, &netconf));
+        addresses.push(add(screen, &stage, container));
     }
     let [web, db] = &containers;
 
@@ -68,26 +151,26 @@ fn show(screen: &mut Screen) {
     }
 
     for container in &containers {
-        del(screen, container, &netconf);
+        del(screen, &stage, container);
     }
-    nothing_left(screen, &host);
+    nothing_left(screen, &stage);
 }
 
-fn add(screen: &mut Screen, host: &Host, container: &Container<'_>, netconf: &Value) -> Vec<String> {
+fn add(screen: &mut Screen, stage: &Stage, container: &Container<'_>) -> Vec<String> {
     screen.title(&format!("ADD {}", container.id()));
-    let before = host.stored();
-    screen.command(&command_line("ADD", container.id(), "bin"));
-    let answer = container.add(netconf).run();
+    let before = stage.stored();
+    screen.command(&stage.datastore.command_line("ADD", container.id(), "bin"));
+    let answer = container.add(&stage.netconf).run();
     if !succeeded(screen, &answer) {
         return Vec::new();
     }
     screen.text(&compact(&answer.result()));
     screen.took(&answer);
     screen.text("Stored:");
-    stored(screen, &before, &host.stored());
+    stored(screen, &before, &stage.stored());
     screen.text("Routes of the host:");
     for family in ["-4", "-6"] {
-        let routes = host.ip(&format!("{family} route show dev {}", container.host_end()));
+        let routes = stage.host.ip(&format!("{family} route show dev {}", container.host_end()));
         // Every interface with IPv6 has the route to its own link.
         for route in routes.lines().filter(|route| !route.starts_with("fe80::")) {
             screen.dim(&format!("  {} dev {}", route.trim_end(), container.host_end()));
@@ -98,30 +181,34 @@ fn add(screen: &mut Screen, host: &Host, container: &Container<'_>, netconf: &Va
     addresses
 }
 
-fn del(screen: &mut Screen, container: &Container<'_>, netconf: &Value) {
+fn del(screen: &mut Screen, stage: &Stage, container: &Container<'_>) {
     screen.title(&format!("DEL {}", container.id()));
-    screen.command(&command_line("DEL", container.id(), "bin"));
-    let answer = container.del(netconf).run();
+    screen.command(&stage.datastore.command_line("DEL", container.id(), "bin"));
+    let answer = container.del(&stage.netconf).run();
     if succeeded(screen, &answer) {
         screen.took(&answer);
     }
 }
 
-fn nothing_left(screen: &mut Screen, host: &Host) {
+fn nothing_left(screen: &mut Screen, stage: &Stage) {
     screen.title("Nothing is left");
-    let stored = host.stored();
+    let stored = stage.stored();
     screen.check(stored.allocated() == 0, "no address is allocated");
     screen.check(stored.handles().is_empty(), "no handle");
     screen.check(stored.endpoints().is_empty(), "no endpoint");
-    screen.check(host.added_links().is_empty(), "no interface on the host");
-    let findings = host.audit();
+    screen.check(stage.host.added_links().is_empty(), "no interface on the host");
+    let findings = stage.audit();
     screen.check(findings.is_empty(), "the audit of all stored objects finds nothing");
-    for finding in findings.iter().chain(&host.leftovers()) {
+    for finding in findings.iter().chain(&stage.leftovers()) {
         screen.text(finding);
     }
     screen.blank();
     screen.text("What stays, on purpose: the host's empty blocks and its claims to them (the next container starts");
     screen.text("there), the node, the pools, the cluster's state, and the network's profile:");
+    keys(screen, &stored);
+}
+
+fn keys(screen: &mut Screen, stored: &Stored) {
     for path in stored.0.keys() {
         screen.dim(&format!("  {path}"));
     }
@@ -133,13 +220,6 @@ fn succeeded(screen: &mut Screen, answer: &Answer) -> bool {
         screen.check(false, &format!("exit status {:?}: {}{}", answer.exit, answer.stdout, answer.stderr));
     }
     success
-}
-
-fn command_line(verb: &str, id: &str, folder: &str) -> String {
-    format!(
-        "CNI_COMMAND={verb} CNI_CONTAINERID={id} CNI_NETNS=/var/run/netns/{id} CNI_IFNAME=eth0 \\\n    \
-        CNI_PATH={folder} bin/calico <{NETCONF_FILE}"
-    )
 }
 
 /// The objects about containers that a call stored or changed.
