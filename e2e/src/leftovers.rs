@@ -15,7 +15,7 @@ impl Host {
     }
 
     /// What should be gone from the kernel when no container is connected: links, and routes to containers.
-    fn kernel_leftovers(&self) -> Vec<String> {
+    pub(crate) fn kernel_leftovers(&self) -> Vec<String> {
         let mut left: Vec<String> = self.added_links().into_iter().map(|link| format!("link {link}")).collect();
         for family in ["-4", "-6"] {
             let routes = self.ip(&format!("{family} route show"));

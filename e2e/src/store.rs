@@ -44,8 +44,13 @@ impl Etcd {
 
     /// Every way in which the stored objects contradict each other.
     pub fn audit(&self) -> Vec<String> {
-        block_on(audit_all(&Dump(self.dump())))
+        contradictions(self.dump())
     }
+}
+
+/// Every way in which objects contradict each other, given as the text that is stored.
+pub(crate) fn contradictions(objects: BTreeMap<String, String>) -> Vec<String> {
+    block_on(audit_all(&Dump(objects)))
 }
 
 /// All keys of an etcd with their values, read beforehand by etcd's own client rather than by the code under test.

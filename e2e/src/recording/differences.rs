@@ -1,0 +1,50 @@
+//! Where a replayed run is meant to differ from the recorded one.
+
+/// One deliberate difference.
+#[derive(Debug)]
+pub struct Difference {
+    /// The scenario.
+    pub scenario: &'static str,
+    /// The step, counted from 0.
+    pub step: usize,
+    /// The details of our error; the recorded one has none.
+    pub details: &'static str,
+    /// Why it is better that way.
+    pub reason: &'static str,
+}
+
+/// All deliberate differences. Each says exactly what is there instead of what was recorded, so that one which does not
+/// occur any more fails its scenario.
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        scenario: "ipam-alone",
+        step: 2,
+        details: "it is held by net1.c2: delete that container, or choose another address",
+        reason: "the message names the address, and not who has it",
+    },
+    Difference {
+        scenario: "ipam-alone",
+        step: 3,
+        details: "enabled pools: 192.168.0.0/16",
+        reason: "the message does not say which addresses could be asked for",
+    },
+    Difference {
+        scenario: "no-pools",
+        step: 0,
+        details: "the datastore has no enabled IPv4 pool with a usable block size (20 to 32, 116 to 128): create one \
+                  (with datastore_type local: name its CIDR in ipam.ipv4_pools)",
+        reason: "the message does not say what makes a pool qualified",
+    },
+    Difference {
+        scenario: "full-pool",
+        step: 0,
+        details: "add a pool, or delete containers that are no longer needed",
+        reason: "the message does not say what to do",
+    },
+    Difference {
+        scenario: "bad-pool",
+        step: 0,
+        details: "enabled pools: 192.168.0.0/16",
+        reason: "the message does not say which pools could be asked for",
+    },
+];
