@@ -69,8 +69,7 @@ impl Recording {
     pub fn names() -> Vec<String> {
         let entries = std::fs::read_dir(folder()).unwrap_or_else(|e| panic!("{}: {e}", folder().display()));
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let is_scenario = |name: &String| name != "demo";
-        names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).filter(is_scenario).collect()
+        names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect()
     }
 
     /// An etcd with everything that was stored at the beginning.
@@ -109,7 +108,7 @@ impl Step {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recorded")
 }
 
 /// Takes over what a step changed: `null` is an object that is gone.
