@@ -1,6 +1,7 @@
 //! Making a connection: to the first of the members that takes part.
 
 use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use etcd_client::{Certificate, Channel, Client, ConnectOptions, Error as Failure, Identity, KvClient, TlsOptions};
@@ -8,8 +9,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tonic::transport::{Endpoint, Uri};
 
+use super::first_word::{Certificates, first_word};
 use super::settings::Settings;
-use super::trouble::{Kind, Trouble};
+use super::trouble::{Kind, Subject, Trouble};
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -43,11 +45,22 @@ pub struct Connector {
     user: Option<(String, String)>,
     /// The member to try first.
     first: Cell<usize>,
+    /// What became of each of the members.
+    attempts: RefCell<Vec<Attempts>>,
+    /// Whether a connection has failed: then members must talk before they are trusted.
+    careful: Cell<bool>,
+    /// The files of the settings, for messages about certificates.
+    files: String,
 }
 
+#[derive(Clone)]
 struct Member {
     url: String,
+    host: String,
+    port: u16,
     endpoint: Endpoint,
+    /// With these, the connection is encrypted.
+    certificates: Option<Certificates>,
 }
 
 /// What became of the attempts to connect to one member.
@@ -60,14 +73,18 @@ struct Attempts {
 impl Connector {
     /// Checks the settings and reads the certificates.
     pub fn new(settings: &Settings) -> Result<Connector, Error> {
-        let tls = match settings.endpoints.iter().any(|url| url.starts_with("https://")) {
-            true => Some(tls(settings)?),
+        let certificates = match settings.endpoints.iter().any(|url| url.starts_with("https://")) {
+            true => Some(certificates(settings)?),
             false => None,
         };
-        let members = settings.endpoints.iter().map(|url| member(url, tls.clone())).collect::<Result<Vec<_>, _>>()?;
+        let files = files(settings);
+        let of_url = |url: &String| member(url, certificates.as_ref().filter(|_| url.starts_with("https://")), &files);
+        let members = settings.endpoints.iter().map(of_url).collect::<Result<Vec<_>, _>>()?;
         // The calls of all hosts spread over the members.
         let first = std::process::id() as usize % members.len().max(1);
-        Ok(Connector { members, user: settings.user.clone(), first: Cell::new(first) })
+        let attempts = RefCell::new(members.iter().map(|_| Attempts::default()).collect());
+        let (first, user) = (Cell::new(first), settings.user.clone());
+        Ok(Connector { members, user, first, attempts, careful: Cell::new(false), files })
     }
 
     /// All members, for messages.
@@ -86,30 +103,55 @@ impl Connector {
         self.members.len() > 1
     }
 
-    /// Tries another member first from now on.
-    pub fn avoid(&self, member: usize) {
+    /// Tries another member first from now on, because of what happened with this one.
+    pub fn avoid(&self, member: usize, trouble: Trouble) {
         self.first.set((member + 1) % self.members.len());
+        if trouble.kind == Kind::Lost {
+            self.careful.set(true);
+        }
+        self.attempts.borrow_mut()[member].last = Some(trouble);
+    }
+
+    /// What became of each of the members; `None` where nothing went wrong.
+    pub fn troubles(&self, connected: Option<usize>) -> Option<String> {
+        let attempts = self.attempts.borrow();
+        attempts.iter().any(|attempts| attempts.last.is_some()).then(|| self.describe(&attempts, connected))
+    }
+
+    fn describe(&self, attempts: &[Attempts], connected: Option<usize>) -> String {
+        let each = self.members.iter().zip(attempts).enumerate().map(|(number, (member, attempts))| {
+            let text = match &attempts.last {
+                _ if connected == Some(number) => "connected",
+                Some(trouble) => &trouble.text,
+                None if attempts.count == 0 => "not tried",
+                None => "no answer",
+            };
+            match self.has_several() {
+                true => format!("{}: {text} (attempts: {})", member.url, attempts.count),
+                false => format!("{text} (attempts: {})", attempts.count),
+            }
+        });
+        each.collect::<Vec<_>>().join("; ")
     }
 
     /// Connects to one of the members, trying again those that may come back, until the deadline or for [`TIME`].
     pub async fn connect(&self, deadline: Deadline) -> Result<Connection, Error> {
         let started = Instant::now();
-        let attempts: RefCell<Vec<Attempts>> = RefCell::new(self.members.iter().map(|_| Attempts::default()).collect());
-        match deadline.at_most(TIME).bound(self.try_until_hopeless(&attempts)).await {
+        match deadline.at_most(TIME).bound(self.try_until_hopeless()).await {
             Some(Some(connection)) => Ok(connection),
-            Some(None) | None => Err(self.not_connected(&attempts.into_inner(), started.elapsed())),
+            Some(None) | None => Err(self.not_connected(started.elapsed())),
         }
     }
 
     /// The first connection; `None` once no member is worth another attempt.
-    async fn try_until_hopeless(&self, attempts: &RefCell<Vec<Attempts>>) -> Option<Connection> {
+    async fn try_until_hopeless(&self) -> Option<Connection> {
         let mut pause = Duration::from_millis(50);
         loop {
-            if let Some(connection) = self.try_each(attempts).await {
+            if let Some(connection) = self.try_each().await {
                 return Some(connection);
             }
             let is_refusal = |attempts: &Attempts| matches!(&attempts.last, Some(last) if last.kind == Kind::Refused);
-            if attempts.borrow().iter().all(is_refusal) {
+            if self.attempts.borrow().iter().all(is_refusal) {
                 return None;
             }
             sleep(pause).await;
@@ -118,16 +160,16 @@ impl Connector {
     }
 
     /// Tries each member once: the next one as soon as the one before has failed or used up its head start.
-    async fn try_each(&self, attempts: &RefCell<Vec<Attempts>>) -> Option<Connection> {
+    async fn try_each(&self) -> Option<Connection> {
         let count = self.members.len();
         let mut order = (0..count).map(|n| (self.first.get() + n) % count);
         let mut running = JoinSet::new();
         loop {
             let started = order.next();
             if let Some(member) = started {
-                attempts.borrow_mut()[member].count += 1;
-                let (endpoint, user) = (self.members[member].endpoint.clone(), self.user.clone());
-                running.spawn(async move { (member, connect(endpoint, user).await) });
+                self.attempts.borrow_mut()[member].count += 1;
+                let (server, user, careful) = (self.members[member].clone(), self.user.clone(), self.careful.get());
+                running.spawn(async move { (member, connect(server, user, careful).await) });
             } else if running.is_empty() {
                 return None;
             }
@@ -137,26 +179,24 @@ impl Connector {
             };
             match ended {
                 Some(Ok((member, Ok(kv)))) => return Some(Connection { member, kv }),
-                Some(Ok((member, Err(trouble)))) => attempts.borrow_mut()[member].last = Some(trouble),
+                Some(Ok((member, Err(trouble)))) => self.attempts.borrow_mut()[member].last = Some(trouble),
                 // A task that was cancelled or panicked, or nothing yet.
                 Some(Err(_)) | None => {}
             }
         }
     }
 
-    fn not_connected(&self, attempts: &[Attempts], elapsed: Duration) -> Error {
-        let each = self.members.iter().zip(attempts).map(|(member, attempts)| {
-            let text = attempts.last.as_ref().map_or("no answer", |trouble| trouble.text.as_str());
-            match self.has_several() {
-                true => format!("{}: {text} (attempts: {})", member.url, attempts.count),
-                false => format!("{text} (attempts: {})", attempts.count),
-            }
-        });
-        let reason = format!("{}; gave up after {elapsed:.1?}", each.collect::<Vec<_>>().join("; "));
+    fn not_connected(&self, elapsed: Duration) -> Error {
+        let attempts = self.attempts.borrow();
         let store = self.name();
-        let last = attempts.iter().filter_map(|attempts| attempts.last.as_ref());
-        match last.max_by_key(|trouble| trouble.forbidden) {
-            Some(Trouble { forbidden: true, advice, .. }) => {
+        let worst = attempts.iter().filter_map(|attempts| attempts.last.as_ref()).max_by_key(|last| last.subject);
+        let used = match worst {
+            Some(Trouble { subject: Subject::Certificates, .. }) => format!("; used: {}", self.files),
+            _ => String::new(),
+        };
+        let reason = format!("{}; gave up after {elapsed:.1?}{used}", self.describe(&attempts, None));
+        match worst {
+            Some(Trouble { subject: Subject::Permission | Subject::Certificates, advice, .. }) => {
                 Error::Forbidden { doing: "connect to", store, reason, advice }
             }
             Some(Trouble { advice, .. }) => Error::Unreachable { doing: "connect to", store, reason, advice },
@@ -169,9 +209,13 @@ impl Connector {
 }
 
 /// Connects to one member, and authenticates.
-async fn connect(endpoint: Endpoint, user: Option<(String, String)>) -> Result<KvClient, Trouble> {
+async fn connect(member: Member, user: Option<(String, String)>, careful: bool) -> Result<KvClient, Trouble> {
+    let first_word = || first_word(&member.host, member.port, member.certificates.as_ref());
     let work = async {
-        let channel = endpoint.connect().await.map_err(|error| Trouble::of_connect(&error))?;
+        if careful {
+            first_word().await?;
+        }
+        let channel = member.endpoint.connect().await.map_err(|error| Trouble::of_connect(&error))?;
         let client = match user {
             None => Client::from_channel(Channel::Tonic(channel), None).await,
             Some((name, password)) => {
@@ -184,13 +228,16 @@ async fn connect(endpoint: Endpoint, user: Option<(String, String)>) -> Result<K
                 }
             }
         };
-        let client = client.map_err(|failure| Trouble::of(&failure))?;
-        Ok(client.kv_client().max_decoding_message_size(MAX_ANSWER))
+        match client.map_err(|failure| Trouble::of(&failure)) {
+            Ok(client) => Ok(client.kv_client().max_decoding_message_size(MAX_ANSWER)),
+            Err(lost) if lost.kind == Kind::Lost => first_word().await.and(Err(lost)),
+            Err(trouble) => Err(trouble),
+        }
     };
     timeout(MEMBER_TIME, work).await.unwrap_or_else(|_| Err(Trouble::silence(MEMBER_TIME)))
 }
 
-fn member(url: &str, tls: Option<TlsOptions>) -> Result<Member, Error> {
+fn member(url: &str, certificates: Option<&Certificates>, files: &str) -> Result<Member, Error> {
     let unusable = |reason: String| Error::Invalid {
         store: format!("etcd at {url}"),
         reason,
@@ -199,33 +246,63 @@ fn member(url: &str, tls: Option<TlsOptions>) -> Result<Member, Error> {
     let uri: Uri = url.parse().map_err(|error| unusable(format!("not a URL: {error}")))?;
     let host = uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
     let host = host.filter(|host| !host.is_empty()).ok_or_else(|| unusable("no host in it".to_owned()))?;
+    let port = uri.port_u16().unwrap_or(if certificates.is_some() { 443 } else { 80 });
     let mut endpoint = Endpoint::from(uri)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
-    if let Some(tls) = tls.filter(|_| url.starts_with("https://")) {
-        let configured = endpoint.tls_config(tls.domain_name(host));
-        endpoint = configured.map_err(|error| unusable(Trouble::of_connect(&error).text))?;
+    if let Some(certificates) = certificates {
+        let configured = endpoint.tls_config(tls(certificates).domain_name(&host));
+        endpoint = configured.map_err(|error| Error::Invalid {
+            store: format!("etcd at {url}"),
+            reason: format!("{}; used: {files}", Trouble::of_connect(&error).text),
+            advice: "these files must be PEM, and the key that of the certificate",
+        })?;
     }
-    Ok(Member { url: url.to_owned(), endpoint })
+    Ok(Member { url: url.to_owned(), host, port, endpoint, certificates: certificates.cloned() })
 }
 
 /// Without a CA of its own, a cluster's certificates must be signed by one the host trusts.
-fn tls(settings: &Settings) -> Result<TlsOptions, Error> {
+fn tls(certificates: &Certificates) -> TlsOptions {
     let mut options = TlsOptions::new().timeout(MEMBER_TIME);
-    options = match &settings.ca_file {
-        Some(path) => options.ca_certificate(Certificate::from_pem(read("etcd_ca_cert_file", path, "CERTIFICATE")?)),
+    options = match &certificates.authorities {
+        Some(pem) => options.ca_certificate(Certificate::from_pem(pem)),
         None => options.with_native_roots(),
     };
-    if let (Some(cert), Some(key)) = (&settings.cert_file, &settings.key_file) {
-        let cert = read("etcd_cert_file", cert, "CERTIFICATE")?;
-        options = options.identity(Identity::from_pem(cert, read("etcd_key_file", key, "PRIVATE KEY")?));
+    match &certificates.identity {
+        Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key)),
+        None => options,
     }
-    Ok(options)
 }
 
-fn read(setting: &str, path: &std::path::Path, content: &str) -> Result<Vec<u8>, Error> {
+fn certificates(settings: &Settings) -> Result<Certificates, Error> {
+    let authorities = settings.ca_file.as_ref().map(|path| read("etcd_ca_cert_file", path, "CERTIFICATE"));
+    let identity = match (&settings.cert_file, &settings.key_file) {
+        (Some(certificate), Some(key)) => {
+            let certificate = read("etcd_cert_file", certificate, "CERTIFICATE")?;
+            Some((certificate, read("etcd_key_file", key, "PRIVATE KEY")?))
+        }
+        _ => None,
+    };
+    Ok(Certificates { authorities: authorities.transpose()?, identity })
+}
+
+/// Which files are used, in words.
+fn files(settings: &Settings) -> String {
+    let name = |setting: &str, path: &Option<PathBuf>, without: &str| match path {
+        Some(path) => format!("{setting} {}", path.display()),
+        None => without.to_owned(),
+    };
+    [
+        name("etcd_ca_cert_file", &settings.ca_file, "the CAs that this host trusts (no etcd_ca_cert_file)"),
+        name("etcd_cert_file", &settings.cert_file, "no etcd_cert_file"),
+        name("etcd_key_file", &settings.key_file, "no etcd_key_file"),
+    ]
+    .join(", ")
+}
+
+fn read(setting: &str, path: &Path, content: &str) -> Result<Vec<u8>, Error> {
     let unusable = |reason: String| Error::Invalid {
         store: "etcd".to_owned(),
         reason: format!("{setting} {}: {reason}", path.display()),

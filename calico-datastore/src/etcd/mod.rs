@@ -4,6 +4,7 @@
 //! that the write expects. Questions may be asked again, of another member; a commit is sent once.
 
 mod connect;
+mod first_word;
 mod request;
 mod settings;
 mod trouble;
@@ -22,7 +23,7 @@ use crate::error::Error;
 use connect::{Connection, Connector};
 use request::{Failed, MAX_OPERATIONS};
 pub use settings::Settings;
-use trouble::{Kind, Trouble};
+use trouble::{Kind, Subject, Trouble};
 
 /// How long a member may leave a question unanswered before another one is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,8 +38,6 @@ const REFUSED_TOKENS: usize = 3;
 pub struct Etcd {
     connector: Connector,
     connection: RefCell<Option<Connection>>,
-    /// The last failure, for the text of what it leads to.
-    trouble: RefCell<Option<String>>,
 }
 
 impl Etcd {
@@ -50,7 +49,7 @@ impl Etcd {
     pub async fn open(settings: &Settings, deadline: Deadline) -> Result<Etcd, Error> {
         let connector = Connector::new(settings)?;
         let connection = connector.connect(deadline).await?;
-        Ok(Etcd { connector, connection: RefCell::new(Some(connection)), trouble: RefCell::default() })
+        Ok(Etcd { connector, connection: RefCell::new(Some(connection)) })
     }
 
     async fn connection(&self) -> Result<Connection, Error> {
@@ -64,13 +63,12 @@ impl Etcd {
     }
 
     /// Gives a connection up: the next one will be to another member, if there is one.
-    fn leave(&self, connection: &Connection, reason: &str) {
+    fn leave(&self, connection: &Connection, trouble: Trouble) {
         let mut current = self.connection.borrow_mut();
         if current.as_ref().is_some_and(|current| current.member == connection.member) {
             *current = None;
-            self.connector.avoid(connection.member);
+            self.connector.avoid(connection.member, trouble);
         }
-        *self.trouble.borrow_mut() = Some(format!("{}: {reason}", self.connector.url(connection.member)));
     }
 
     /// Asks until a member answers: without bound, if none does. The question must be one that may be asked twice.
@@ -95,7 +93,7 @@ impl Etcd {
                 Some(Err(failed)) => {
                     let trouble = Trouble::of(&failed);
                     match trouble.kind {
-                        Kind::Lost | Kind::Token => self.leave(&connection, &trouble.text),
+                        Kind::Lost | Kind::Token => self.leave(&connection, trouble),
                         Kind::Busy => {}
                         Kind::Refused => return Err(self.refused(doing, about, trouble)),
                     }
@@ -103,7 +101,7 @@ impl Etcd {
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
                 None => {
-                    self.leave(&connection, &format!("no answer in {patience:?}"));
+                    self.leave(&connection, Trouble::silence(patience));
                     patience *= 2;
                 }
             }
@@ -117,9 +115,11 @@ impl Etcd {
             keys => format!("{}: {}", keys.join(", "), trouble.text),
         };
         let store = self.connector.name();
-        match trouble.forbidden {
-            true => Error::Forbidden { doing, store, reason, advice: trouble.advice },
-            false => Error::Unreachable { doing, store, reason, advice: trouble.advice },
+        match trouble.subject {
+            Subject::Health => Error::Unreachable { doing, store, reason, advice: trouble.advice },
+            Subject::Permission | Subject::Certificates => {
+                Error::Forbidden { doing, store, reason, advice: trouble.advice }
+            }
         }
     }
 
@@ -128,7 +128,7 @@ impl Etcd {
         let connection = self.connection().await.ok()?;
         for want in wants {
             let answer = request::read(connection.kv.clone(), std::slice::from_ref(want)).await;
-            if answer.is_err_and(|failed| Trouble::of(&failed).forbidden) {
+            if answer.is_err_and(|failed| Trouble::of(&failed).subject == Subject::Permission) {
                 return Some(match want {
                     Want::Get(key) => key.path(),
                     Want::List(listing) => listing.to_string(),
@@ -155,12 +155,13 @@ impl Etcd {
             match trouble.kind {
                 Kind::Token if refused_tokens < REFUSED_TOKENS => {
                     refused_tokens += 1;
-                    self.leave(&connection, &trouble.text);
+                    self.leave(&connection, trouble);
                 }
                 Kind::Lost => {
-                    self.leave(&connection, &trouble.text);
                     let url = self.connector.url(connection.member);
-                    return Ok(Outcome::Unknown(format!("the answer of {url} was lost: {}", trouble.text)));
+                    let reason = format!("the answer of {url} was lost: {}", trouble.text);
+                    self.leave(&connection, trouble);
+                    return Ok(Outcome::Unknown(reason));
                 }
                 Kind::Token | Kind::Busy | Kind::Refused => {
                     let keys: Vec<&Key> = writes.iter().map(|(write, _)| &write.key).collect();
@@ -213,8 +214,9 @@ impl Datastore for Etcd {
     }
 
     fn name(&self) -> String {
-        match &*self.trouble.borrow() {
-            Some(trouble) => format!("{} ({trouble})", self.connector.name()),
+        let connected = self.connection.borrow().as_ref().map(|connection| connection.member);
+        match self.connector.troubles(connected) {
+            Some(troubles) => format!("{} ({troubles})", self.connector.name()),
             None => self.connector.name(),
         }
     }

@@ -19,15 +19,26 @@ pub enum Kind {
     Refused,
 }
 
+/// What a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// The servers and the way to them.
+    Health,
+    /// What the user may do, and who it is.
+    Permission,
+    /// The certificates of either side.
+    Certificates,
+}
+
 /// A failure in words.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Trouble {
     /// What it means.
     pub kind: Kind,
     /// What came back.
     pub text: String,
-    /// Whether this process lacks a permission.
-    pub forbidden: bool,
+    /// What it is about.
+    pub subject: Subject,
     /// What the operator can do.
     pub advice: &'static str,
 }
@@ -41,7 +52,7 @@ impl Trouble {
         match failure {
             Failure::GRpcStatus(status) => Trouble::of_status(status),
             // The connection, or what came over it.
-            other => Trouble::of_connection(texts(other)),
+            other => Trouble::of_lost(texts(other)),
         }
     }
 
@@ -52,46 +63,64 @@ impl Trouble {
 
     /// No answer at all.
     pub fn silence(after: Duration) -> Trouble {
-        Trouble { kind: Kind::Lost, text: format!("no answer in {after:?}"), forbidden: false, advice: GENERAL }
+        Trouble { kind: Kind::Lost, text: format!("no answer in {after:?}"), subject: Subject::Health, advice: GENERAL }
+    }
+
+    /// What it means that a member does not answer to what is not encrypted.
+    pub fn not_plain(reason: &str) -> Trouble {
+        let text = format!("{reason} (does it expect https:// in etcd_endpoints?)");
+        Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice: GENERAL }
+    }
+
+    /// A connection that ended under a request. Whatever it says about certificates, the next connection tells whether it
+    /// is so: see [`first_word`](super::first_word).
+    fn of_lost(text: String) -> Trouble {
+        Trouble { kind: Kind::Lost, ..Trouble::of_connection(text) }
     }
 
     fn of_status(status: &Status) -> Trouble {
         let text = status.message().to_owned();
-        let refused = |forbidden, advice| Trouble { kind: Kind::Refused, text: text.clone(), forbidden, advice };
+        let refused = |subject, advice| Trouble { kind: Kind::Refused, text: text.clone(), subject, advice };
         match status.code() {
-            _ if text.contains("revision of auth store is old") => {
-                Trouble { kind: Kind::Token, text, forbidden: true, advice: "the users or roles of etcd keep changing" }
+            _ if text.contains("revision of auth store is old") => Trouble {
+                kind: Kind::Token,
+                text,
+                subject: Subject::Permission,
+                advice: "the users or roles of etcd keep changing",
+            },
+            Code::PermissionDenied => {
+                refused(Subject::Permission, "grant the user's role readwrite on the prefix /calico/")
             }
-            Code::PermissionDenied => refused(true, "grant the user's role readwrite on the prefix /calico/"),
             Code::Unauthenticated => Trouble {
                 kind: Kind::Token,
                 text,
-                forbidden: true,
+                subject: Subject::Permission,
                 advice: "check ETCD_USERNAME and ETCD_PASSWORD, or the client certificate",
             },
             Code::InvalidArgument if text.contains("user name is empty") => {
-                refused(true, "etcd requires authentication: set ETCD_USERNAME and ETCD_PASSWORD")
+                refused(Subject::Permission, "etcd requires authentication: set ETCD_USERNAME and ETCD_PASSWORD")
             }
             Code::InvalidArgument if text.contains("authentication failed") => {
-                refused(true, "check ETCD_USERNAME and ETCD_PASSWORD")
+                refused(Subject::Permission, "check ETCD_USERNAME and ETCD_PASSWORD")
             }
             Code::ResourceExhausted if text.contains("too many requests") => {
-                Trouble { kind: Kind::Busy, text, forbidden: false, advice: "etcd is overloaded" }
+                Trouble { kind: Kind::Busy, text, subject: Subject::Health, advice: "etcd is overloaded" }
             }
             Code::ResourceExhausted if text.contains("space exceeded") => {
-                refused(false, "compact and defragment etcd, then disarm its NOSPACE alarm")
+                refused(Subject::Health, "compact and defragment etcd, then disarm its NOSPACE alarm")
             }
             Code::InvalidArgument | Code::ResourceExhausted | Code::FailedPrecondition | Code::Unimplemented => {
-                refused(false, GENERAL)
+                refused(Subject::Health, GENERAL)
             }
-            _ => Trouble::of_connection(with_sources(text.clone(), status.source())),
+            _ => Trouble::of_lost(with_sources(text.clone(), status.source())),
         }
     }
 
-    fn of_connection(text: String) -> Trouble {
+    /// What it means that a connection was not made, or that its first word was none.
+    pub fn of_connection(text: String) -> Trouble {
         let advice = match () {
             () if text.contains("UnknownIssuer") || text.contains("BadSignature") => {
-                "etcd_ca_cert_file must be the CA that signed the certificates of etcd's members"
+                "set etcd_ca_cert_file to the CA that signed the certificates of etcd's members"
             }
             () if text.contains("CertificateRequired") => {
                 "etcd wants a client certificate: set etcd_cert_file and etcd_key_file"
@@ -102,19 +131,14 @@ impl Trouble {
             () if text.contains("invalid peer certificate") => {
                 "renew the certificates of etcd's members, for the names and addresses in etcd_endpoints"
             }
-            () if text.contains("InvalidContentType") || text.contains("tls handshake eof") => {
-                return Trouble {
-                    kind: Kind::Lost,
-                    text,
-                    forbidden: false,
-                    advice: "does it expect http:// in etcd_endpoints?",
-                };
+            () => {
+                let is_plain = text.contains("InvalidContentType") || text.contains("tls handshake eof");
+                let advice = if is_plain { "does it expect http:// in etcd_endpoints?" } else { GENERAL };
+                return Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice };
             }
-            () => return Trouble { kind: Kind::Lost, text, forbidden: false, advice: GENERAL },
         };
         // Certificates do not get better by asking again.
-        let kind = Kind::Refused;
-        Trouble { kind, text, forbidden: kind == Kind::Refused, advice }
+        Trouble { kind: Kind::Refused, text, subject: Subject::Certificates, advice }
     }
 }
 
