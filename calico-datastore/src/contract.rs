@@ -77,7 +77,19 @@ impl Answers {
 
     /// The next answer as a list. Malformed objects are left out, as one bad row must not stop a whole cluster.
     pub fn list<T: TryFrom<Object>>(&mut self) -> Vec<Stored<T>> {
-        self.entries().into_iter().filter_map(|e| typed(e.key, e.revision, e.object.ok()?)).collect()
+        self.list_readable().0
+    }
+
+    /// As [`Answers::list`], and what is wrong with the objects that are left out.
+    pub fn list_readable<T: TryFrom<Object>>(&mut self) -> (Vec<Stored<T>>, Vec<Malformed>) {
+        let (mut readable, mut malformed) = (Vec::new(), Vec::new());
+        for entry in self.entries() {
+            match entry.object {
+                Ok(object) => readable.extend(typed(entry.key, entry.revision, object)),
+                Err(error) => malformed.push(error),
+            }
+        }
+        (readable, malformed)
     }
 }
 

@@ -2,6 +2,7 @@
 //! own first read.
 
 use calico_datastore::{Answers, Datastore, Stored, Want};
+use calico_model::object::Malformed;
 use calico_model::{Affinity, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Node, Owner};
 
 use crate::Ipam;
@@ -13,6 +14,8 @@ pub struct Inputs {
     pub(crate) config: IpamConfig,
     /// All pools, also those that are not enabled.
     pub pools: Vec<IpPool>,
+    /// What is wrong with the pools that are left out because they cannot be read.
+    pub malformed_pools: Vec<Malformed>,
     pub(crate) affinities: Vec<Stored<Affinity>>,
 }
 
@@ -39,10 +42,11 @@ impl Inputs {
         if answers.get::<Node>()?.is_none() {
             return Err(Error::Missing { key: Key::resource(Kind::Node, node) });
         }
-        let pools = answers.list().into_iter().map(|stored| stored.value).collect();
+        let (pools, malformed_pools) = answers.list_readable();
+        let pools = pools.into_iter().map(|stored| stored.value).collect();
         let mut affinities: Vec<Stored<Affinity>> = answers.list();
         affinities.extend(answers.list());
-        Ok(Inputs { config, pools, affinities })
+        Ok(Inputs { config, pools, malformed_pools, affinities })
     }
 }
 

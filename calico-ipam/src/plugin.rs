@@ -124,11 +124,26 @@ impl Call {
     }
 }
 
-/// Assigns the addresses that the configuration and the caller ask for.
-///
+/// Assigns the addresses that the configuration and the caller ask for. A failure also tells which pools could not be
+/// read, since those may be what is missing.
+pub async fn assign<D: Datastore>(
+    call: &Call,
+    ipam: &Ipam<D>,
+    inputs: &Inputs,
+    lease: &Lease,
+) -> Result<Success, cni_spec::Error> {
+    let assigned = assign_from_readable(call, ipam, inputs, lease).await;
+    assigned.map_err(|error| {
+        let parts = [error.details.clone()].into_iter().filter(|details| !details.is_empty());
+        let pools =
+            inputs.malformed_pools.iter().map(|pool| format!("a pool is malformed, correct or delete it: {pool}"));
+        error.with_details(parts.chain(pools).collect::<Vec<_>>().join("; "))
+    })
+}
+
 /// The result is that of the established `calico-ipam`: an automatic address has the mask of its block, and each
 /// address comes with a route to its own network.
-pub async fn assign<D: Datastore>(
+async fn assign_from_readable<D: Datastore>(
     call: &Call,
     ipam: &Ipam<D>,
     inputs: &Inputs,
