@@ -91,7 +91,7 @@ impl<D: Datastore> Datastore for Timed<D> {
     async fn settle(&self) -> Result<(), Error> {
         match self.deadline.bound(self.store.settle()).await {
             Some(settled) => settled,
-            None => Err(self.timed_out("write".to_owned())),
+            None => Err(self.timed_out("complete what earlier calls wrote".to_owned())),
         }
     }
 
