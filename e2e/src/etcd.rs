@@ -273,6 +273,22 @@ impl Etcd {
         }
     }
 
+    /// The member that leads the others.
+    pub fn leader(&self) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let output = self.succeed(&["endpoint", "status", "-w", "json"]);
+            let members: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+            let leads = |member: &&Value| member["Status"]["leader"] == member["Status"]["header"]["member_id"];
+            let leader = members.as_array().into_iter().flatten().find(leads).map(|member| member["Endpoint"].clone());
+            if let Some(number) = (0..self.options.members).find(|&number| leader == Some(json!(self.endpoint(number))))
+            {
+                return number;
+            }
+            assert!(Instant::now() < deadline, "no leader: {members}");
+        }
+    }
+
     /// Starts a further endpoint, which forwards to one member, counts what it is asked for, and makes faults.
     /// `program` is this crate's executable `proxy`.
     pub fn proxy(&self, program: &Path, member: usize, faults: Faults) -> Proxy<'_> {

@@ -1,9 +1,9 @@
 //! An endpoint that stands before a server: it counts requests and makes faults.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, PATIENCE};
 use crate::host::Host;
 use crate::lan::SERVERS;
 
@@ -79,6 +79,15 @@ impl<'h> Proxy<'h> {
     /// Its URL, for a plugin's `etcd_endpoints`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Waits until so many connections have been made in all.
+    pub fn wait_for_connections(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.requests().len() < count {
+            assert!(Instant::now() < deadline, "no connection number {count}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// How many requests have come, for each connection in the order in which they were made. Those that were dropped

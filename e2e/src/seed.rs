@@ -24,7 +24,7 @@ impl Etcd {
     }
 
     /// Puts a v3 resource without namespace.
-    pub fn put_resource(&self, kind: &str, plural: &str, name: &str, spec: Value) {
+    fn put_resource(&self, kind: &str, plural: &str, name: &str, spec: Value) {
         let object = json!({
             "kind": kind, "apiVersion": "projectcalico.org/v3", "metadata": {"name": name}, "spec": spec
         });
