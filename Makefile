@@ -4,8 +4,8 @@
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
-# etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler.
-PACKAGES := busybox-static gcc iproute2 libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
+# etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler. portmap, which a test calls: iptables.
+PACKAGES := busybox-static gcc iproute2 iptables libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
 CARGO_DENY := 0.20.2
 
 # The servers that tests run against are built once, into a cache that all checkouts share. e2e/src/servers.rs finds
