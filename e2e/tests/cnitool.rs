@@ -87,7 +87,7 @@ fn the_list_of_the_readme() {
 #[test]
 fn the_list_of_the_configuration_reference() {
     let etcd = Etcd::start(Options { members: 3, tls: true, ..Options::default() });
-    etcd.seed("node-1");
+    etcd.seed(&["node-1"]);
     let host = etcd.host();
     let mut conflist = conflist_in(include_str!("../../docs/configuration.md"));
     let calico = conflist["plugins"][0].as_object_mut().unwrap();
@@ -181,7 +181,7 @@ fn a_port_of_the_host_leads_to_a_container() {
 #[test]
 fn another_host_reaches_a_container_by_a_port() {
     let etcd = Etcd::start(Options::default());
-    etcd.seed("node-1");
+    etcd.seed(&["node-1"]);
     let (host, other) = (etcd.host(), etcd.host());
     let mut conflist = readme();
     let calico = conflist["plugins"][0].as_object_mut().unwrap();

@@ -163,10 +163,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn means(code: Code, message: &str) -> (Kind, bool) {
+    fn means(code: Code, message: &str) -> (Kind, Subject) {
         let trouble = Trouble::of(&Failure::GRpcStatus(Status::new(code, message)));
         assert_eq!(trouble.text, message);
-        (trouble.kind, trouble.forbidden)
+        (trouble.kind, trouble.subject)
     }
 
     /// What may have been carried out must never count as refused: a commit would be taken for not applied.
@@ -183,28 +183,28 @@ mod tests {
             (Code::Internal, "h2 protocol error"),
             (Code::OutOfRange, "etcdserver: mvcc: required revision has been compacted"),
         ] {
-            assert_eq!(means(code, message), (Kind::Lost, false), "{message}");
+            assert_eq!(means(code, message), (Kind::Lost, Subject::Health), "{message}");
         }
     }
 
     #[test]
     fn refusals_are_told_apart() {
-        for (code, message, kind, forbidden) in [
-            (Code::PermissionDenied, "etcdserver: permission denied", Kind::Refused, true),
-            (Code::InvalidArgument, "etcdserver: user name is empty", Kind::Refused, true),
+        for (code, message, kind, subject) in [
+            (Code::PermissionDenied, "etcdserver: permission denied", Kind::Refused, Subject::Permission),
+            (Code::InvalidArgument, "etcdserver: user name is empty", Kind::Refused, Subject::Permission),
             (
                 Code::InvalidArgument,
                 "etcdserver: authentication failed, invalid user ID or password",
                 Kind::Refused,
-                true,
+                Subject::Permission,
             ),
-            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Kind::Token, true),
-            (Code::Unauthenticated, "etcdserver: invalid auth token", Kind::Token, true),
-            (Code::ResourceExhausted, "etcdserver: too many requests", Kind::Busy, false),
-            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", Kind::Refused, false),
-            (Code::InvalidArgument, "etcdserver: duplicate key given in txn request", Kind::Refused, false),
+            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Kind::Token, Subject::Permission),
+            (Code::Unauthenticated, "etcdserver: invalid auth token", Kind::Token, Subject::Permission),
+            (Code::ResourceExhausted, "etcdserver: too many requests", Kind::Busy, Subject::Health),
+            (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", Kind::Refused, Subject::Health),
+            (Code::InvalidArgument, "etcdserver: duplicate key given in txn request", Kind::Refused, Subject::Health),
         ] {
-            assert_eq!(means(code, message), (kind, forbidden), "{message}");
+            assert_eq!(means(code, message), (kind, subject), "{message}");
         }
     }
 }
