@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use e2e::{Container, Etcd, Host, Options, Place, cnitool, executables_folder, reference_plugin, tool};
 use serde_json::{Value, json};
 
-/// The one list of plugins that a document shows.
-fn conflist_in(document: &str) -> Value {
-    let blocks = document.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let mut lists = blocks.filter(|block| block.contains("\"plugins\""));
-    let list = lists.next().expect("the document shows a list of plugins");
-    assert!(lists.next().is_none(), "the document shows one list only");
-    serde_json::from_str(list).unwrap_or_else(|e| panic!("{e}: {list}"))
-}
+const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
 
-fn readme() -> Value {
-    conflist_in(include_str!("../../README.md"))
+/// The list of plugins that a document shows for a datastore.
+fn conflist_in(document: &str, datastore: &str) -> Value {
+    let blocks = document.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut lists = blocks
+        .map(|block| serde_json::from_str::<Value>(block).unwrap_or_else(|e| panic!("{e}: {block}")))
+        .filter(|list| list["plugins"][0]["datastore_type"] == datastore);
+    let list = lists.next().expect("the document shows a list of plugins");
+    assert!(lists.next().is_none(), "the document shows two lists for {datastore}");
+    list
 }
 
 /// A host with a list of plugins, and `cnitool` on it.
@@ -70,7 +71,7 @@ impl<'h> Tool<'h> {
 #[test]
 fn the_list_of_the_readme() {
     let host = Host::start();
-    let tool = Tool::new(&host, &readme());
+    let tool = Tool::new(&host, &conflist_in(README, "local"));
     let (one, two) = (host.container("one"), host.container("two"));
     let addresses = tool.add(&one);
     assert!(addresses[0].starts_with("10.65.") && addresses[1].starts_with("fd65:"), "{addresses:?}");
@@ -85,11 +86,19 @@ fn the_list_of_the_readme() {
 }
 
 #[test]
+fn the_list_of_the_readme_for_etcd() {
+    with_etcd(&Etcd::start(Options::default()), conflist_in(README, "etcdv3"));
+}
+
+#[test]
 fn the_list_of_the_configuration_reference() {
-    let etcd = Etcd::start(Options { members: 3, tls: true, ..Options::default() });
+    let options = Options { members: 3, tls: true, ..Options::default() };
+    with_etcd(&Etcd::start(options), conflist_in(REFERENCE, "etcdv3"));
+}
+
+fn with_etcd(etcd: &Etcd, mut conflist: Value) {
     etcd.seed(&["node-1"]);
     let host = etcd.host();
-    let mut conflist = conflist_in(include_str!("../../docs/configuration.md"));
     let calico = conflist["plugins"][0].as_object_mut().unwrap();
     // Only where this etcd and its files are is not as in the document.
     for (key, value) in etcd.conf() {
@@ -174,7 +183,7 @@ fn with_ports(host: &Host, mut conflist: Value, client: &impl Place, server: &st
 #[test]
 fn a_port_of_the_host_leads_to_a_container() {
     let host = Host::start();
-    with_ports(&host, readme(), &host, "172.30.0.1");
+    with_ports(&host, conflist_in(README, "local"), &host, "172.30.0.1");
     host.assert_nothing_left();
 }
 
@@ -183,9 +192,10 @@ fn another_host_reaches_a_container_by_a_port() {
     let etcd = Etcd::start(Options::default());
     etcd.seed(&["node-1"]);
     let (host, other) = (etcd.host(), etcd.host());
-    let mut conflist = readme();
+    let mut conflist = conflist_in(README, "etcdv3");
     let calico = conflist["plugins"][0].as_object_mut().unwrap();
     calico.extend(etcd.conf());
+    calico.insert("nodename".to_owned(), json!("node-1"));
     calico.insert("nodename_file_optional".to_owned(), json!(true));
     with_ports(&host, conflist, &other, &address_on_the_lan(&host));
     etcd.assert_nothing_left(&[&host, &other]);
