@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// The host end has no usable IPv6 link-local address, the gateway of the container.
     #[error(
-        "failed to get IPv6 addresses for host side of the pod interface: {interface} has {seen:?} after 2 s, expected {expected}"
+        "failed to get IPv6 addresses for host side of the pod interface: {interface} has {seen:?} after 10 s, expected {expected}"
     )]
     LinkLocal {
         /// The host end.

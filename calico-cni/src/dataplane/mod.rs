@@ -91,12 +91,15 @@ pub enum HostEnd {
     OfAnother(String),
 }
 
+/// Whether the caller of a job has stopped waiting for it.
+type IsLeft<'a> = &'a dyn Fn() -> bool;
+
 type Job = Box<dyn FnOnce(&mut Worker) + Send>;
 
 /// The kernel thread of one container. Dropping this lets the thread end after its last job.
 ///
-/// A job that has been given is done to its end, also when the caller stops waiting: [`Kernel::undo`] as the next job
-/// finds a known state. The process must wait for the answer of its last job before it ends.
+/// A job that has been given is done to its end, also when the caller stops waiting, but for what it only waits for:
+/// [`Kernel::undo`] as the next job finds a known state. The process must wait for the answer of its last job before it ends.
 pub struct Kernel {
     jobs: mpsc::Sender<Job>,
     /// Microseconds that jobs took.
@@ -123,14 +126,14 @@ impl Kernel {
 
     /// The host's link of this name, if there is one. Does not need the container's namespace.
     pub async fn host_link(&self, name: String) -> Result<Option<FoundLink>, Error> {
-        self.give(move |worker| worker.host_link(&name)).await
+        self.give(move |worker, _| worker.host_link(&name)).await
     }
 
     /// Makes the pair and does everything else that needs no address: MAC, settings, both ends up.
     ///
     /// A failure leaves what was made so far; [`Kernel::undo`] removes it.
     pub async fn prepare(&self, link: Link) -> Result<Prepared, Error> {
-        self.give(move |worker| worker.prepare(&link)).await
+        self.give(move |worker, is_left| worker.prepare(&link, is_left)).await
     }
 
     /// Gives a prepared container its addresses and routes, and the host its routes to them.
@@ -138,19 +141,19 @@ impl Kernel {
     /// Call it only with addresses that are committed to this container. A failure leaves what was done so far;
     /// [`Kernel::undo`] removes it.
     pub async fn finish(&self, addressing: Addressing) -> Result<(), Error> {
-        self.give(move |worker| worker.finish(&addressing)).await
+        self.give(move |worker, _| worker.finish(&addressing)).await
     }
 
     /// Removes the pair this thread made, with all its routes; nothing if it made none. An interface it found is never
     /// touched. Blocks 15–20 ms.
     pub async fn undo(&self) -> Result<(), Error> {
-        self.give(Worker::undo).await
+        self.give(|worker, _| worker.undo()).await
     }
 
     /// The host end of the container's interface, found as its peer, whatever its name. `None`: no such namespace,
     /// interface or host end.
     pub async fn host_end(&self, ifname: String) -> Result<Option<FoundLink>, Error> {
-        self.give(move |worker| worker.host_end(&ifname)).await
+        self.give(move |worker, _| worker.host_end(&ifname)).await
     }
 
     /// Takes the host end of the container's interface down, and with it every route to the container, in a fraction of
@@ -160,18 +163,18 @@ impl Kernel {
     /// the container's successor. Only one that has another container's name is left alone: the namespace's path may
     /// have passed to that one.
     pub async fn take_down(&self, ifname: String, own_host_end: String) -> Result<HostEnd, Error> {
-        self.give(move |worker| worker.take_down(&ifname, &own_host_end)).await
+        self.give(move |worker, _| worker.take_down(&ifname, &own_host_end)).await
     }
 
     /// Removes a link of the host by name: a veth with its other end, wherever that is. `false`: there is none.
     pub async fn delete_host_link(&self, name: String) -> Result<bool, Error> {
-        self.give(move |worker| worker.delete_host_link(&name)).await
+        self.give(move |worker, _| worker.delete_host_link(&name)).await
     }
 
     /// Removes the container's interface, a veth with its host end. Blocks 15–20 ms. `false`: no such namespace or
     /// interface, which is no error.
     pub async fn delete(&self, ifname: String) -> Result<bool, Error> {
-        self.give(move |worker| worker.delete(&ifname)).await
+        self.give(move |worker, _| worker.delete(&ifname)).await
     }
 
     /// The time that the jobs so far took in the kernel, whatever their callers did meanwhile.
@@ -181,14 +184,14 @@ impl Kernel {
 
     async fn give<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Worker) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Worker, IsLeft<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let ended = || Error::Thread("ended before it could answer; its panic message is on stderr".into());
         let (answer, answered) = oneshot::channel();
         let busy = self.busy.clone();
         let job = Box::new(move |worker: &mut Worker| {
             let started = Instant::now();
-            let result = work(worker);
+            let result = work(worker, &|| answer.is_closed());
             busy.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
             // Nobody waits any more: the work is done all the same.
             let _ = answer.send(result);

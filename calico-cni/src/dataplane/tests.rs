@@ -341,9 +341,11 @@ fn a_wrong_link_local_address_is_replaced_by_the_expected_one() {
     let bed = Bed::new();
     // Random link-local addresses, as after something on the host changed the MAC address.
     bed.host.set_sysctl("ipv6/conf/default/addr_gen_mode", "3");
-    give_and_leave(&bed, dual_link());
-    while !bed.host.has_link(HOST_IFNAME) {}
-    bed.host.set_sysctl("ipv6/conf/caliabcdef01234/addr_gen_mode", "0");
+    let corrected = async {
+        while !bed.host.has_link(HOST_IFNAME) {}
+        bed.host.set_sysctl("ipv6/conf/caliabcdef01234/addr_gen_mode", "0");
+    };
+    wait(async { tokio::join!(bed.kernel.prepare(dual_link()), corrected) }).0.unwrap();
     bed.finish(&[IPV6]).unwrap();
     assert_eq!(
         bed.container.lines("ip -6 route show default"),

@@ -12,16 +12,17 @@ use super::namespace::Namespace;
 use super::socket::{NetlinkError, Socket};
 use super::sysctl::SysctlError;
 use super::veth::{self, HOST_MAC};
-use super::{Addressing, Error, HostEnd, Link, Prepared, addresses, routes, sysctl};
+use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, routes, sysctl};
 
 /// How often and how long the host end's MAC address is set again when something on the host resets it.
 const MAC_RETRY: Duration = Duration::from_millis(100);
 const MAC_PATIENCE: Duration = Duration::from_secs(5);
 /// How often and how long the host end's link-local address is waited for, and the pause that lets a changed MAC
 /// address settle. It comes in less than a millisecond, except that the kernel lets a second pass between two carrier
-/// changes of a link that has its peer's index by chance, as in two new namespaces.
+/// changes of a link that has its peer's index by chance, as in two new namespaces; and more where hundreds of links
+/// come and go.
 const LINK_LOCAL_POLL: Duration = Duration::from_millis(1);
-const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(2);
+const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 const MAC_SETTLES: Duration = Duration::from_millis(50);
 /// The link-local address that [`HOST_MAC`] gives (EUI-64).
 const HOST_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee);
@@ -66,7 +67,7 @@ impl Worker {
     }
 
     /// See [`super::Kernel::prepare`].
-    pub fn prepare(&mut self, link: &Link) -> Result<Prepared, Error> {
+    pub fn prepare(&mut self, link: &Link, is_left: IsLeft<'_>) -> Result<Prepared, Error> {
         self.create(link)?;
         let mut warnings = Vec::new();
         let (host_index, has_host_mac) = self.settle_host_mac(&link.host_ifname, &mut warnings)?;
@@ -90,7 +91,7 @@ impl Worker {
         let ipv6_gateway = if link.ipv6 {
             self.enter_container()?;
             sysctl::enable_ipv6().map_err(|error| self.container_sysctl(error))?;
-            Some(self.await_link_local(&link.host_ifname, host_index, has_host_mac)?)
+            Some(self.await_link_local(&link.host_ifname, host_index, has_host_mac, is_left)?)
         } else {
             None
         };
@@ -302,7 +303,13 @@ impl Worker {
 
     /// Waits for the host end's link-local address, which the kernel adds a moment after both ends are up. When the
     /// address comes from another MAC address, the link is set down and up again with the right one.
-    fn await_link_local(&mut self, name: &str, index: u32, has_host_mac: bool) -> Result<Ipv6Addr, Error> {
+    fn await_link_local(
+        &mut self,
+        name: &str,
+        index: u32,
+        has_host_mac: bool,
+        is_left: IsLeft<'_>,
+    ) -> Result<Ipv6Addr, Error> {
         let deadline = Instant::now() + LINK_LOCAL_PATIENCE;
         loop {
             let seen = match addresses::ipv6(&mut self.host()?.socket, index) {
@@ -320,7 +327,7 @@ impl Worker {
             match seen.first() {
                 Some(first) if !has_host_mac => return Ok(*first),
                 Some(_) if seen.contains(&HOST_LINK_LOCAL) => return Ok(HOST_LINK_LOCAL),
-                _ if Instant::now() + needed >= deadline => {
+                _ if is_left() || Instant::now() + needed >= deadline => {
                     return Err(Error::LinkLocal { interface: name.to_owned(), seen, expected: HOST_LINK_LOCAL });
                 }
                 Some(_) => {
