@@ -17,11 +17,11 @@ use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, route
 /// How often and how long the host end's MAC address is set again when something on the host resets it.
 const MAC_RETRY: Duration = Duration::from_millis(100);
 const MAC_PATIENCE: Duration = Duration::from_secs(5);
-/// How often and how long the host end's link-local address is waited for, and the pause that lets a changed MAC
-/// address settle. It comes in less than a millisecond, except that the kernel lets a second pass between two carrier
+/// How often, at first and at last, and how long the host end's link-local address is waited for, and the pause that lets
+/// a changed MAC address settle. It comes in less than a millisecond, except that the kernel lets a second pass between two carrier
 /// changes of a link that has its peer's index by chance, as in two new namespaces; and more where hundreds of links
 /// come and go.
-const LINK_LOCAL_POLL: Duration = Duration::from_millis(1);
+const LINK_LOCAL_POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 const MAC_SETTLES: Duration = Duration::from_millis(50);
 /// The link-local address that [`HOST_MAC`] gives (EUI-64).
@@ -311,6 +311,7 @@ impl Worker {
         is_left: IsLeft<'_>,
     ) -> Result<Ipv6Addr, Error> {
         let deadline = Instant::now() + LINK_LOCAL_PATIENCE;
+        let [mut pause, longest] = LINK_LOCAL_POLL;
         loop {
             let seen = match addresses::ipv6(&mut self.host()?.socket, index) {
                 Ok(seen) => seen,
@@ -323,7 +324,7 @@ impl Worker {
                 }
             };
             // Setting the link down and up again takes a pause, and as much again until it shows.
-            let needed = if seen.is_empty() { LINK_LOCAL_POLL } else { 2 * MAC_SETTLES };
+            let needed = if seen.is_empty() { pause } else { 2 * MAC_SETTLES };
             match seen.first() {
                 Some(first) if !has_host_mac => return Ok(*first),
                 Some(_) if seen.contains(&HOST_LINK_LOCAL) => return Ok(HOST_LINK_LOCAL),
@@ -337,7 +338,10 @@ impl Worker {
                     sleep(MAC_SETTLES);
                     self.set_host_up(name, index, true)?;
                 }
-                None => sleep(LINK_LOCAL_POLL),
+                None => {
+                    sleep(pause);
+                    pause = (pause * 2).min(longest);
+                }
             }
         }
     }
