@@ -30,7 +30,7 @@ N ?= 100
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test bench servers lint deps deps-lint check-rust check-build check-root check-lint
+.PHONY: help build demo test bench servers lint deps deps-lint check-datastore check-rust check-build check-root check-lint
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up; also DATASTORE=etcd (root)'
@@ -118,7 +118,7 @@ unpack = echo 'servers: unpacking the Debian package $(1) $(2)'; \
 
 $(ETCD):
 	@$(check_go)
-	@echo 'servers: building $(notdir $@), a few minutes'
+	@echo 'servers: building $(notdir $@), about a minute'
 	$(call fill,$(call go_build,etcd,go.etcd.io/etcd/server/v3); $(call go_build,etcdctl,go.etcd.io/etcd/etcdctl/v3))
 
 $(CNITOOL):
@@ -141,8 +141,12 @@ build: check-build
 	@for name in calico calico-ipam; do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
 	@ls -l bin/calico bin/calico-ipam
 
-demo: $(AUTO_DEPS) check-root build $(if $(filter etcd,$(DATASTORE)),$(ETCD))
-	@cargo build --quiet --locked -p e2e --bin demo
+check-datastore:
+	@case '$(DATASTORE)' in local|etcd) ;; \
+	    *) echo 'DATASTORE=$(DATASTORE) is unknown: there are local and etcd'; exit 1;; esac
+
+demo: check-datastore $(AUTO_DEPS) check-root build $(if $(filter etcd,$(DATASTORE)),$(ETCD))
+	@cargo build --locked -p e2e --bin demo
 	@DATASTORE='$(DATASTORE)' $(or $(CARGO_TARGET_DIR),target)/debug/demo
 
 # Both halves of the pipe matter: the tests' own status and the totals.

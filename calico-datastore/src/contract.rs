@@ -168,11 +168,16 @@ pub trait Datastore {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error>;
 
     /// Applies the writes in the order given, stopping at the first conflict. Callers order them so that it is safe
-    /// to stop (or crash) after any of them. An error means that nothing was applied.
+    /// to stop (or crash) after any of them. An error means that nothing was applied, as far as the datastore tells; who
+    /// gives up because of one undoes by content all the same.
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error>;
 
-    /// Returns when every commit is either visible or lost that was sent by a process that has ended by now, or that
-    /// this process cut short: called before a decision that rests on something being absent, which is then read again.
+    /// Lets pass what is under way: commits sent by a process that has ended by now, or that this process cut short. Called
+    /// before a decision that rests on something being absent, which is then read again.
+    ///
+    /// It covers what the datastore has begun. A request that is still on its way to it, or in the hands of a server that has
+    /// stalled, may land later all the same; it then finds handle and block in one, so that the container's next DEL
+    /// releases it.
     async fn settle(&self) -> Result<(), Error>;
 
     /// What and where it is, for messages; with the last failure, if there was one.

@@ -97,9 +97,8 @@ impl Tag {
 }
 
 impl WorkloadEndpoint {
-    /// Checks what upstream's client checks before it writes an endpoint (`cni-behaviour.md` 2.2,
-    /// `ipam-and-datastore.md` 1.7, `resources-and-calicoctl.md` 1.3 and 1.7). Fields that this code does not know are
-    /// not judged.
+    /// Checks what upstream's client checks before it writes an endpoint. Fields that this code does not know are not
+    /// judged.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -110,8 +109,7 @@ impl WorkloadEndpoint {
 }
 
 impl Profile {
-    /// Checks what upstream's client checks before it writes a profile (`resources-and-calicoctl.md` 1.3). Rules are not
-    /// judged.
+    /// Checks what upstream's client checks before it writes a profile. Its policy rules are not judged.
     ///
     /// # Errors
     /// The first rule that is broken.

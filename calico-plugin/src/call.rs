@@ -23,7 +23,10 @@ pub async fn until_signal<T, E: From<Error>>(work: impl Future<Output = Result<T
 /// Runs a call on a runtime of its own.
 pub fn block_on<T>(work: impl Future<Output = Result<T, cni_spec::Error>>) -> Result<T, cni_spec::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    runtime.block_on(work)
+    let result = runtime.block_on(work);
+    // A name that is being looked up is waited for by a thread that cannot be stopped: the process does not wait for it.
+    runtime.shutdown_background();
+    result
 }
 
 /// Polls `work`, and turns a panic in it into an error, so that what the work had done can be undone by whoever holds

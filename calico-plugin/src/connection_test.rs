@@ -39,6 +39,9 @@ async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
     let mut text = String::new();
     let unreadable = |error: String| CniError::new(code::DECODING_FAILURE, format!("failed to load netconf: {error}"));
     stdin.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    if text.trim().is_empty() {
+        return Err(unreadable("stdin is empty, expected a JSON object".to_owned()));
+    }
     let config = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
     let fields = Fields::of(&config, "").map_err(wrong)?;
     let conf = DatastoreConf::read(&fields, &Variables::of_process())?;
@@ -46,6 +49,12 @@ async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
     let deadline = Deadline::after(LIMIT);
     let store = Timed::new(conf.open(deadline).await?, deadline);
     let read = store.read(&[readiness::want()]).await;
-    let mut answers = read.map_err(|error| Error::ClusterInformation(error.to_string()))?;
+    let mut answers = read.map_err(|error| {
+        let advice = match error {
+            calico_datastore::Error::TimedOut { .. } => calico_datastore::Error::TIMEOUT_ADVICE,
+            _ => "",
+        };
+        CniError::from(Error::ClusterInformation(error.to_string())).with_details(advice)
+    })?;
     Ok(readiness::check(&mut answers)?)
 }

@@ -15,7 +15,7 @@ use crate::variables::{Variable, Variables};
 const NO_KUBERNETES: &str = "this release keeps its objects in etcd (datastore_type \"etcdv3\", with etcd_endpoints) or on this host (datastore_type \"local\")";
 
 /// What to do where no etcd server is known.
-const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas";
+const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas (CALICO_ETCD_ENDPOINTS, even if empty, overrides both)";
 
 /// Which datastore.
 #[derive(Debug, Clone)]
@@ -134,15 +134,16 @@ impl Sources<'_> {
     }
 }
 
-/// One endpoint as a URL of scheme, host and port. Without a scheme it is reached by HTTP.
+/// One endpoint as a URL of scheme, host and port. Without a scheme it is reached by HTTPS, as upstream does: a password
+/// must not go over the wire readable because of a forgotten scheme.
 fn endpoint(text: &str) -> Result<String, Error> {
-    let advice = "etcd_endpoints are URLs such as https://10.0.0.1:2379, separated by commas";
+    let advice = "etcd_endpoints are URLs such as https://10.0.0.1:2379, separated by commas (CALICO_ETCD_ENDPOINTS, even if empty, overrides both)";
     if text.contains('@') {
         // Not shown: there may be a password in it.
         let reason = "an etcd endpoint has an '@' in it".to_owned();
         return Err(Error::Client { reason, advice: "give user and password by ETCD_USERNAME and ETCD_PASSWORD" });
     }
-    let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let scheme = scheme.to_ascii_lowercase();
     if scheme != "http" && scheme != "https" {
         let reason = format!("the etcd endpoint {text:?} has the scheme {scheme:?}, which is neither http nor https");
@@ -152,6 +153,10 @@ fn endpoint(text: &str) -> Result<String, Error> {
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.is_empty() || host.starts_with(':') {
         return Err(Error::Client { reason: format!("the etcd endpoint {text:?} has no host"), advice });
+    }
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return Err(Error::Client { reason: format!("the etcd endpoint {text:?} has no usable port"), advice });
     }
     Ok(format!("{scheme}://{host}"))
 }
@@ -211,7 +216,7 @@ mod tests {
         for (text, expected) in [
             ("http://127.0.0.1:2379", vec!["http://127.0.0.1:2379"]),
             (" https://a:2379 , ,HTTPS://b:2379/,", vec!["https://a:2379", "https://b:2379"]),
-            ("10.0.0.1:2379,[fd00::1]:2379", vec!["http://10.0.0.1:2379", "http://[fd00::1]:2379"]),
+            ("10.0.0.1:2379,[fd00::1]:2379", vec!["https://10.0.0.1:2379", "https://[fd00::1]:2379"]),
             ("http://a:2379/path?x#y", vec!["http://a:2379"]),
         ] {
             assert_eq!(etcd(json!({"etcd_endpoints": text}), []).endpoints, expected, "{text:?}");
@@ -222,6 +227,8 @@ mod tests {
             ("http://a:1,unix:///run/etcd.sock", "the etcd endpoint \"unix:///run/etcd.sock\" has the scheme \"unix\""),
             ("https://", "the etcd endpoint \"https://\" has no host"),
             (":2379", "has no host"),
+            ("http://a:99999", "the etcd endpoint \"http://a:99999\" has no usable port"),
+            ("http://a:1;http://b:1", "has no usable port"),
             ("http://me:swordfish@a:2379", "an etcd endpoint has an '@' in it"),
             ("ftp://me:/swordfish@a:2379", "an etcd endpoint has an '@' in it"),
         ] {

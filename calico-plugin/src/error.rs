@@ -20,6 +20,8 @@ pub enum Error {
     Client { reason: String, advice: &'static str },
     #[error("error getting ClusterInformation: {0}")]
     ClusterInformation(String),
+    #[error("error getting ClusterInformation: resource does not exist: {0} with error: <nil>")]
+    Uninitialised(calico_model::Key),
     #[error("Calico is currently not ready to process requests")]
     NotReady { advice: &'static str },
     #[error("{0}")]
@@ -41,7 +43,7 @@ pub enum Error {
     Pool { text: String, reason: String },
     #[error("{0}")]
     Unsupported(String),
-    #[error("the call was ended by {0}; what it had done is undone")]
+    #[error("the call was ended by {0}; what it had done is taken back, or left to a DEL")]
     Signal(&'static str),
     #[error("cannot start the runtime of this process: {0}")]
     Runtime(std::io::Error),
@@ -58,6 +60,13 @@ impl From<Error> for cni_spec::Error {
                 (code::TRY_AGAIN, calico_datastore::Error::TIMEOUT_ADVICE)
             }
             Error::NotReady { advice } | Error::Client { advice, .. } => (code::INTERNAL, *advice),
+            Error::Uninitialised(_) => (
+                code::INTERNAL,
+                "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+            ),
+            Error::NoNodeNameFile(_) => {
+                (code::INTERNAL, "where there is no node agent, set nodename and nodename_file_optional")
+            }
             Error::Signal(_) => (code::TRY_AGAIN, ""),
             _ => (code::INTERNAL, ""),
         };

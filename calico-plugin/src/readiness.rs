@@ -19,7 +19,7 @@ fn key() -> Key {
 pub fn check(answers: &mut Answers) -> Result<(), Error> {
     let stored = answers.get::<ClusterInformation>().map_err(|error| Error::ClusterInformation(error.to_string()))?;
     let Some(stored) = stored else {
-        return Err(Error::ClusterInformation(format!("resource does not exist: {} with error: <nil>", key())));
+        return Err(Error::Uninitialised(key()));
     };
     match stored.value.spec.datastore_ready {
         Some(true) => Ok(()),

@@ -2,9 +2,8 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use crate::executables::{executable, folder};
 use crate::host::Host;
+use crate::runner::Run;
 
 /// A run that is being prepared. Its environment has nothing but `CNI_` variables: no `PATH`, no `HOME`.
 pub struct Call {
@@ -20,16 +20,13 @@ pub struct Call {
     program: PathBuf,
     arguments: Vec<String>,
     stdin: Vec<u8>,
-    measure: Option<(PathBuf, PathBuf)>,
-    scratch: PathBuf,
 }
 
 impl Call {
     pub(crate) fn new(host: &Host, name: &str, verb: &str) -> Call {
         let mut enter = host.enter(None);
         enter.env("CNI_COMMAND", verb).env("CNI_PATH", folder());
-        let scratch = host.folder().to_owned();
-        Call { enter, program: executable(name), arguments: vec![], stdin: vec![], measure: None, scratch }
+        Call { enter, program: executable(name), arguments: vec![], stdin: vec![] }
     }
 
     /// Sets an environment variable.
@@ -56,26 +53,26 @@ impl Call {
         self
     }
 
-    /// Runs through `measured` (this crate's executable), so that the answer tells what the run cost.
-    pub fn measured(mut self, measured: &Path) -> Call {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let report = self.scratch.join(format!("cost-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        self.measure = Some((measured.to_owned(), report));
-        self
+    /// The same for a [`Runner`](crate::Runner), which measures it. Arguments are left out.
+    pub fn to_measure(&self) -> Run {
+        let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let variables = self.enter.get_envs().filter_map(|(name, value)| Some((text(name), text(value?))));
+        Run {
+            program: self.program.clone(),
+            environment: variables.collect(),
+            stdin: String::from_utf8_lossy(&self.stdin).into_owned(),
+        }
     }
 
     /// Starts the process and gives it its stdin.
     pub fn start(mut self) -> Running {
-        if let Some((measured, report)) = &self.measure {
-            self.enter.arg(measured).arg(report);
-        }
         self.enter.arg(&self.program).args(&self.arguments);
         self.enter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = self.enter.spawn().expect("nsenter can be started");
         // Not every call reads it, and a process may end before it does: then the pipe is broken, and that is fine.
         let _ = child.stdin.take().expect("stdin is a pipe").write_all(&self.stdin);
-        Running { child: Some(child), started, report: self.measure.map(|(_, report)| report) }
+        Running { child: Some(child), started }
     }
 
     /// Runs the process to its end.
@@ -88,10 +85,14 @@ impl Call {
 pub struct Running {
     child: Option<Child>,
     started: Instant,
-    report: Option<PathBuf>,
 }
 
 impl Running {
+    /// The process's ID.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
     /// Sends the process a signal; nothing happens if it has ended.
     pub fn signal(&self, signal: Signal) {
         let Some(child) = &self.child else { return };
@@ -112,7 +113,6 @@ impl Running {
             stdout: text(output.stdout),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             wall,
-            cost: self.report.as_deref().map(Cost::read),
         }
     }
 }
@@ -123,26 +123,6 @@ impl Drop for Running {
             let _ = child.kill();
             let _ = child.wait();
         }
-    }
-}
-
-/// What a run cost, measured around the process alone.
-#[derive(Debug, Clone, Copy)]
-pub struct Cost {
-    /// From its start to its end.
-    pub wall: Duration,
-    /// The most memory it had resident at any time, in bytes. The measuring process's own size is the least that can
-    /// be seen, as a child starts as a copy of its parent.
-    pub peak: u64,
-}
-
-impl Cost {
-    fn read(report: &Path) -> Cost {
-        let text = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("the run was not measured: {e}"));
-        let _ = std::fs::remove_file(report);
-        let mut numbers = text.split_whitespace().map(|word| word.parse().expect("a number"));
-        let mut next = || numbers.next().expect("two numbers");
-        Cost { wall: Duration::from_nanos(next()), peak: next() }
     }
 }
 
@@ -159,8 +139,6 @@ pub struct Answer {
     pub stderr: String,
     /// Its duration, entering the host's namespaces included.
     pub wall: Duration,
-    /// What it cost, if [`Call::measured`] was asked for.
-    pub cost: Option<Cost>,
 }
 
 /// A CNI error.

@@ -16,6 +16,8 @@ pub struct Faults {
     pub cut: Option<usize>,
     /// The connection is closed in place of forwarding this request.
     pub drop: Option<usize>,
+    /// This request is forwarded only after [`Proxy::release`], also if its client is gone by then.
+    pub late: Option<usize>,
     /// Whether `cut` or `drop` hit the first connection only that gets so far.
     pub once: bool,
     /// Connections are accepted, and nothing is ever read from or written to them.
@@ -28,6 +30,7 @@ impl Faults {
         let mut arguments = vec![format!("delay={}", self.delay.as_millis())];
         arguments.extend(self.cut.map(|number| format!("cut={number}")));
         arguments.extend(self.drop.map(|number| format!("drop={number}")));
+        arguments.extend(self.late.map(|number| format!("late={number}")));
         arguments.extend(self.once.then(|| "once".to_owned()));
         arguments.extend(self.blackhole.then(|| "blackhole".to_owned()));
         arguments
@@ -41,6 +44,7 @@ impl Faults {
                 ("delay", millis) => faults.delay = Duration::from_millis(millis.parse().ok()?),
                 ("cut", number) => faults.cut = Some(number.parse().ok()?),
                 ("drop", number) => faults.drop = Some(number.parse().ok()?),
+                ("late", number) => faults.late = Some(number.parse().ok()?),
                 ("once", "") => faults.once = true,
                 ("blackhole", "") => faults.blackhole = true,
                 _ => return None,
@@ -54,6 +58,7 @@ impl Faults {
 pub struct Proxy<'h> {
     process: Daemon,
     endpoint: String,
+    released: PathBuf,
     // The host waits for what runs on it, so that it must be dropped later.
     _host: std::marker::PhantomData<&'h Host>,
 }
@@ -67,18 +72,25 @@ impl<'h> Proxy<'h> {
         server: &str,
         faults: Faults,
     ) -> Proxy<'h> {
-        let mut arguments = vec![format!("{}:0", SERVERS[0]), server.to_owned()];
+        let released = report.with_extension("released");
+        let mut arguments =
+            vec![format!("{}:0", SERVERS[0]), server.to_owned(), released.to_string_lossy().into_owned()];
         arguments.extend(faults.arguments());
         let mut process = Daemon::start(host, report, program, &arguments);
         process.wait_for("listening ");
         let address = process.log().lines().find_map(|line| Some(line.strip_prefix("listening ")?.to_owned()));
         let endpoint = format!("{scheme}://{}", address.expect("the line is complete"));
-        Proxy { process, endpoint, _host: std::marker::PhantomData }
+        Proxy { process, endpoint, released, _host: std::marker::PhantomData }
     }
 
     /// Its URL, for a plugin's `etcd_endpoints`.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Lets the late request go.
+    pub fn release(&self) {
+        std::fs::write(&self.released, "").unwrap_or_else(|e| panic!("{}: {e}", self.released.display()));
     }
 
     /// Waits until so many connections have been made in all.
@@ -112,7 +124,14 @@ mod tests {
 
     #[test]
     fn faults_are_the_same_after_a_command_line() {
-        let all = Faults { delay: Duration::from_millis(20), cut: Some(3), drop: Some(4), once: true, blackhole: true };
+        let all = Faults {
+            delay: Duration::from_millis(20),
+            cut: Some(3),
+            drop: Some(4),
+            late: Some(5),
+            once: true,
+            blackhole: true,
+        };
         for faults in [all, Faults::default()] {
             assert_eq!(Faults::parse(&faults.arguments()), Some(faults));
         }

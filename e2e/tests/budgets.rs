@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use e2e::{Answer, Call, Cost, Host, dual_stack, executable, median, note};
+use e2e::{Call, Host, Ran, Runner, dual_stack, executable, median, note};
 
 /// The most an executable may have, and the most memory a `VERSION` may need, in bytes.
 const LARGEST_EXECUTABLE: u64 = 6 << 20;
@@ -14,16 +14,17 @@ fn mib(bytes: u64) -> String {
     format!("{}.{} MiB", bytes >> 20, ((bytes & 0xf_ffff) * 10) >> 20)
 }
 
-fn cost(call: Call) -> (Cost, Answer) {
-    let answer = call.measured(Path::new(env!("CARGO_BIN_EXE_measured"))).run();
-    answer.result();
-    (answer.cost.expect("the call was measured"), answer)
+/// A run, which must succeed.
+fn measured(runner: &mut Runner, call: &Call) -> Ran {
+    let ran = runner.run(&[call.to_measure()]).remove(0);
+    assert_eq!(ran.exit, Some(0), "{ran:#?}");
+    ran
 }
 
 /// The median duration and the largest peak of some runs.
-fn summary(costs: &[Cost]) -> (Duration, u64) {
-    let peak = costs.iter().map(|cost| cost.peak).max().unwrap_or_default();
-    (median(costs.iter().map(|cost| cost.wall).collect()), peak)
+fn summary(runs: &[Ran]) -> (Duration, u64) {
+    let peak = runs.iter().map(|ran| ran.peak).max().unwrap_or_default();
+    (median(runs.iter().map(Ran::wall).collect()), peak)
 }
 
 // One test, so that nothing else of this file runs while it measures.
@@ -36,9 +37,10 @@ fn sizes_and_times() {
     }
 
     let host = Host::start();
+    let mut runner = Runner::start(&host, Path::new(env!("CARGO_BIN_EXE_runner")));
     for name in ["calico", "calico-ipam"] {
-        let costs: Vec<Cost> = (0..RUNS).map(|_| cost(host.call(name, "VERSION")).0).collect();
-        let (wall, peak) = summary(&costs);
+        let runs: Vec<Ran> = (0..RUNS).map(|_| measured(&mut runner, &host.call(name, "VERSION"))).collect();
+        let (wall, peak) = summary(&runs);
         note(&format!(
             "{name} VERSION: {wall:.1?} (budget 3 ms), {} resident (limit {})",
             mib(peak),
@@ -52,17 +54,17 @@ fn sizes_and_times() {
     let (mut adds, mut dels, mut kernel, mut beside, mut in_call) = (vec![], vec![], vec![], vec![], vec![]);
     for n in 0..RUNS {
         let container = namespace.renamed(&format!("budget{n}"));
-        let (cost_of_add, answer) = cost(container.add(&netconf));
-        adds.push(cost_of_add);
-        let of_kernel = logged(&answer.stderr, "ms_kernel").expect("ADD logs how long the kernel worked");
+        let add = measured(&mut runner, &container.add(&netconf));
+        let of_kernel = logged(&add.stderr, "ms_kernel").expect("ADD logs how long the kernel worked");
         kernel.push(of_kernel);
-        beside.push(cost_of_add.wall.saturating_sub(of_kernel));
-        let of_call = logged(&answer.stderr, "ms_total").expect("ADD logs how long it took");
+        beside.push(add.wall().saturating_sub(of_kernel));
+        let of_call = logged(&add.stderr, "ms_total").expect("ADD logs how long it took");
         in_call.push(of_call.saturating_sub(of_kernel));
-        dels.push(cost(container.del(&netconf)).0);
+        adds.push(add);
+        dels.push(measured(&mut runner, &container.del(&netconf)));
     }
-    for (verb, costs) in [("ADD", &adds), ("DEL", &dels)] {
-        let (wall, peak) = summary(costs);
+    for (verb, runs) in [("ADD", &adds), ("DEL", &dels)] {
+        let (wall, peak) = summary(runs);
         note(&format!("{verb}, both families, embedded store: {wall:.1?}, {} resident", mib(peak)));
     }
     note(&format!(

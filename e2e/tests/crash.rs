@@ -274,7 +274,14 @@ fn an_add_that_waits_for_the_host_lock_can_be_terminated() {
     assert_eq!(line, "held\n");
 
     let running = container.add(&netconf).start();
-    std::thread::sleep(Duration::from_millis(300));
+    // The kernel's list of locks has waiters behind an arrow.
+    let waits =
+        |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == running.id().to_string());
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        assert!(std::time::Instant::now() < deadline, "the ADD does not wait for the lock");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     running.signal(Signal::SIGTERM);
     let answer = running.finish();
     drop(holder.stdin.take());

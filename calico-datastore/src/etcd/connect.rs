@@ -1,17 +1,22 @@
 //! Making a connection: to the first of the members that takes part.
 
 use std::cell::{Cell, RefCell};
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use etcd_client::{Certificate, Channel, Client, ConnectOptions, Error as Failure, Identity, KvClient, TlsOptions};
+use etcd_client::{Channel, Client, ConnectOptions, Error as Failure, KvClient};
+use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::rustls::ClientConfig;
 use tonic::transport::{Endpoint, Uri};
+use tower::service_fn;
 
-use super::first_word::{Certificates, first_word};
+use super::first_word::first_word;
 use super::settings::Settings;
+use super::tls;
 use super::trouble::{Kind, Subject, Trouble};
+use super::way::Way;
 use crate::deadline::Deadline;
 use crate::error::Error;
 
@@ -56,11 +61,8 @@ pub struct Connector {
 #[derive(Clone)]
 struct Member {
     url: String,
-    host: String,
-    port: u16,
+    way: Way,
     endpoint: Endpoint,
-    /// With these, the connection is encrypted.
-    certificates: Option<Certificates>,
 }
 
 /// What became of the attempts to connect to one member.
@@ -73,13 +75,11 @@ struct Attempts {
 impl Connector {
     /// Checks the settings and reads the certificates.
     pub fn new(settings: &Settings) -> Result<Connector, Error> {
-        let certificates = match settings.endpoints.iter().any(|url| url.starts_with("https://")) {
-            true => Some(certificates(settings)?),
-            false => None,
-        };
-        let files = files(settings);
-        let of_url = |url: &String| member(url, certificates.as_ref().filter(|_| url.starts_with("https://")), &files);
+        let is_encrypted = |url: &String| url.starts_with("https://");
+        let config = settings.endpoints.iter().any(is_encrypted).then(|| tls::config(settings)).transpose()?;
+        let of_url = |url: &String| member(url, config.clone().filter(|_| is_encrypted(url)));
         let members = settings.endpoints.iter().map(of_url).collect::<Result<Vec<_>, _>>()?;
+        let files = tls::files(settings);
         // The calls of all hosts spread over the members.
         let first = std::process::id() as usize % members.len().max(1);
         let attempts = RefCell::new(members.iter().map(|_| Attempts::default()).collect());
@@ -106,7 +106,7 @@ impl Connector {
     /// Tries another member first from now on, because of what happened with this one.
     pub fn avoid(&self, member: usize, trouble: Trouble) {
         self.first.set((member + 1) % self.members.len());
-        if trouble.kind == Kind::Lost {
+        if matches!(trouble.kind, Kind::Lost | Kind::Silent) {
             self.careful.set(true);
         }
         self.attempts.borrow_mut()[member].last = Some(trouble);
@@ -136,10 +136,11 @@ impl Connector {
 
     /// Connects to one of the members, trying again those that may come back, until the deadline or for [`TIME`].
     pub async fn connect(&self, deadline: Deadline) -> Result<Connection, Error> {
-        let started = Instant::now();
-        match deadline.at_most(TIME).bound(self.try_until_hopeless()).await {
+        let deadline = deadline.at_most(TIME);
+        match deadline.bound(self.try_until_hopeless()).await {
             Some(Some(connection)) => Ok(connection),
-            Some(None) | None => Err(self.not_connected(started.elapsed())),
+            Some(None) => Err(self.not_connected("")),
+            None => Err(self.not_connected(&format!("; gave up after {:.1?}", deadline.limit))),
         }
     }
 
@@ -186,7 +187,7 @@ impl Connector {
         }
     }
 
-    fn not_connected(&self, elapsed: Duration) -> Error {
+    fn not_connected(&self, end: &str) -> Error {
         let attempts = self.attempts.borrow();
         let store = self.name();
         let worst = attempts.iter().filter_map(|attempts| attempts.last.as_ref()).max_by_key(|last| last.subject);
@@ -194,7 +195,7 @@ impl Connector {
             Some(Trouble { subject: Subject::Certificates, .. }) => format!("; used: {}", self.files),
             _ => String::new(),
         };
-        let reason = format!("{}; gave up after {elapsed:.1?}{used}", self.describe(&attempts, None));
+        let reason = format!("{}{end}{used}", self.describe(&attempts, None));
         match worst {
             Some(Trouble { subject: Subject::Permission | Subject::Certificates, advice, .. }) => {
                 Error::Forbidden { doing: "connect to", store, reason, advice }
@@ -210,12 +211,17 @@ impl Connector {
 
 /// Connects to one member, and authenticates.
 async fn connect(member: Member, user: Option<(String, String)>, careful: bool) -> Result<KvClient, Trouble> {
-    let first_word = || first_word(&member.host, member.port, member.certificates.as_ref());
     let work = async {
         if careful {
-            first_word().await?;
+            first_word(&member.way).await?;
         }
-        let channel = member.endpoint.connect().await.map_err(|error| Trouble::of_connect(&error))?;
+        let mut stream = Some(member.way.open().await.map_err(|error| Trouble::of_io(&error))?);
+        // One connection: what becomes of a request that finds it broken is decided elsewhere.
+        let once = service_fn(move |_: Uri| {
+            std::future::ready(stream.take().map(TokioIo::new).ok_or(std::io::Error::other("the connection has ended")))
+        });
+        let channel =
+            member.endpoint.connect_with_connector(once).await.map_err(|error| Trouble::of_connect(&error))?;
         let client = match user {
             None => Client::from_channel(Channel::Tonic(channel), None).await,
             Some((name, password)) => {
@@ -230,107 +236,25 @@ async fn connect(member: Member, user: Option<(String, String)>, careful: bool) 
         };
         match client.map_err(|failure| Trouble::of(&failure)) {
             Ok(client) => Ok(client.kv_client().max_decoding_message_size(MAX_ANSWER)),
-            Err(lost) if lost.kind == Kind::Lost => first_word().await.and(Err(lost)),
+            Err(lost) if lost.kind == Kind::Lost => first_word(&member.way).await.and(Err(lost)),
             Err(trouble) => Err(trouble),
         }
     };
     timeout(MEMBER_TIME, work).await.unwrap_or_else(|_| Err(Trouble::silence(MEMBER_TIME)))
 }
 
-fn member(url: &str, certificates: Option<&Certificates>, files: &str) -> Result<Member, Error> {
+fn member(url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Member, Error> {
     let unusable = |reason: String| Error::Invalid {
         store: format!("etcd at {url}"),
         reason,
-        advice: "correct etcd_endpoints (such as https://10.0.0.1:2379), or set etcd_ca_cert_file",
+        advice: "correct etcd_endpoints: URLs such as https://10.0.0.1:2379, separated by commas",
     };
     let uri: Uri = url.parse().map_err(|error| unusable(format!("not a URL: {error}")))?;
-    let host = uri.host().map(|host| host.trim_matches(['[', ']']).to_owned());
-    let host = host.filter(|host| !host.is_empty()).ok_or_else(|| unusable("no host in it".to_owned()))?;
-    let port = uri.port_u16().unwrap_or(if certificates.is_some() { 443 } else { 80 });
-    let mut endpoint = Endpoint::from(uri)
+    let way = Way::to(&uri, tls).map_err(unusable)?;
+    let endpoint = Endpoint::from(uri)
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(10));
-    if let Some(certificates) = certificates {
-        let configured = endpoint.tls_config(tls(certificates).domain_name(&host));
-        endpoint = configured.map_err(|error| Error::Invalid {
-            store: format!("etcd at {url}"),
-            reason: format!("{}; used: {files}", Trouble::of_connect(&error).text),
-            advice: "these files must be PEM, and the key that of the certificate",
-        })?;
-    }
-    Ok(Member { url: url.to_owned(), host, port, endpoint, certificates: certificates.cloned() })
-}
-
-/// Without a CA of its own, a cluster's certificates must be signed by one the host trusts.
-fn tls(certificates: &Certificates) -> TlsOptions {
-    let mut options = TlsOptions::new().timeout(MEMBER_TIME);
-    options = match &certificates.authorities {
-        Some(pem) => options.ca_certificate(Certificate::from_pem(pem)),
-        None => options.with_native_roots(),
-    };
-    match &certificates.identity {
-        Some((certificate, key)) => options.identity(Identity::from_pem(certificate, key)),
-        None => options,
-    }
-}
-
-fn certificates(settings: &Settings) -> Result<Certificates, Error> {
-    let authorities = settings.ca_file.as_ref().map(|path| read("etcd_ca_cert_file", path, "CERTIFICATE"));
-    let identity = match (&settings.cert_file, &settings.key_file) {
-        (Some(certificate), Some(key)) => {
-            let certificate = read("etcd_cert_file", certificate, "CERTIFICATE")?;
-            Some((certificate, read("etcd_key_file", key, "PRIVATE KEY")?))
-        }
-        _ => None,
-    };
-    Ok(Certificates { authorities: authorities.transpose()?, identity })
-}
-
-/// Which files are used, in words.
-fn files(settings: &Settings) -> String {
-    let name = |setting: &str, path: &Option<PathBuf>, without: &str| match path {
-        Some(path) => format!("{setting} {}", path.display()),
-        None => without.to_owned(),
-    };
-    [
-        name("etcd_ca_cert_file", &settings.ca_file, "the CAs that this host trusts (no etcd_ca_cert_file)"),
-        name("etcd_cert_file", &settings.cert_file, "no etcd_cert_file"),
-        name("etcd_key_file", &settings.key_file, "no etcd_key_file"),
-    ]
-    .join(", ")
-}
-
-fn read(setting: &str, path: &Path, content: &str) -> Result<Vec<u8>, Error> {
-    let unusable = |reason: String| Error::Invalid {
-        store: "etcd".to_owned(),
-        reason: format!("{setting} {}: {reason}", path.display()),
-        advice: "give the path of a PEM file that this process can read",
-    };
-    let text = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    match String::from_utf8_lossy(&text).contains(&format!("{content}-----")) {
-        true => Ok(text),
-        false => Err(unusable(format!("there is no {content} in it"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn error(settings: Settings) -> String {
-        Connector::new(&settings).err().expect("the settings are unusable").to_string()
-    }
-
-    #[test]
-    fn files_are_read_before_anything_is_tried() {
-        let https = Settings { endpoints: vec!["https://127.0.0.1:2379".to_owned()], ..Settings::default() };
-        let missing = error(Settings { ca_file: Some("/nowhere/ca.pem".into()), ..https.clone() });
-        assert!(missing.contains("etcd_ca_cert_file /nowhere/ca.pem: No such file"), "{missing}");
-        let other = error(Settings { ca_file: Some("/proc/self/cmdline".into()), ..https.clone() });
-        assert!(other.contains("/proc/self/cmdline: there is no CERTIFICATE in it"), "{other}");
-        let plain = Settings { endpoints: vec!["http://[::1]:2379".to_owned()], ca_file: Some("/x".into()), ..https };
-        assert!(Connector::new(&plain).is_ok(), "nothing is encrypted, so no file matters");
-    }
+    Ok(Member { url: url.to_owned(), way, endpoint })
 }

@@ -7,7 +7,9 @@ mod connect;
 mod first_word;
 mod request;
 mod settings;
+mod tls;
 mod trouble;
+mod way;
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -31,8 +33,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a member may leave a commit unanswered before its outcome counts as unknown and others are asked for it.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The pause before a question is asked again, at first and at last.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
 /// How often a commit is sent again that was certainly not applied, because the user's roles have just changed.
-const REFUSED_TOKENS: usize = 3;
+const RESENDS: usize = 3;
 
 /// A connection to etcd.
 pub struct Etcd {
@@ -52,14 +57,35 @@ impl Etcd {
         Ok(Etcd { connector, connection: RefCell::new(Some(connection)) })
     }
 
+    /// The connection, made anew where it was given up: for as long as there may be one.
     async fn connection(&self) -> Result<Connection, Error> {
         let known = self.connection.borrow().clone();
         if let Some(connection) = known {
             return Ok(connection);
         }
-        let connection = self.connector.connect(Deadline::after(connect::TIME)).await?;
-        *self.connection.borrow_mut() = Some(connection.clone());
-        Ok(connection)
+        loop {
+            match self.connector.connect(Deadline::after(connect::TIME)).await {
+                Err(Error::Unreachable { .. }) => sleep(PAUSE.1).await,
+                connected => {
+                    let connection = connected?;
+                    *self.connection.borrow_mut() = Some(connection.clone());
+                    return Ok(connection);
+                }
+            }
+        }
+    }
+
+    /// Waits for a member's answer; for one that has no substitute, without bound.
+    async fn patiently<T>(
+        &self,
+        patience: Duration,
+        asked: impl Future<Output = Result<T, Failed>>,
+    ) -> Result<T, Trouble> {
+        let answer = match self.connector.has_several() {
+            true => timeout(patience, asked).await.map_err(|_| Trouble::silence(patience))?,
+            false => asked.await,
+        };
+        answer.map_err(|failed| Trouble::of(&failed))
     }
 
     /// Gives a connection up: the next one will be to another member, if there is one.
@@ -79,31 +105,23 @@ impl Etcd {
         question: impl AsyncFn(KvClient) -> Result<T, Failed>,
     ) -> Result<T, Error> {
         let mut patience = PATIENCE;
-        let mut pause = Duration::from_millis(20);
+        let (mut pause, longest) = PAUSE;
         loop {
             let connection = self.connection().await?;
-            let asked = question(connection.kv.clone());
-            // A member that has no substitute is waited for.
-            let answer = match self.connector.has_several() {
-                true => timeout(patience, asked).await.ok(),
-                false => Some(asked.await),
+            let trouble = match self.patiently(patience, question(connection.kv.clone())).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
             };
-            match answer {
-                Some(Ok(answer)) => return Ok(answer),
-                Some(Err(failed)) => {
-                    let trouble = Trouble::of(&failed);
-                    match trouble.kind {
-                        Kind::Lost | Kind::Token => self.leave(&connection, trouble),
-                        Kind::Busy => {}
-                        Kind::Refused => return Err(self.refused(doing, about, trouble)),
-                    }
+            match trouble.kind {
+                Kind::Silent => patience *= 2,
+                Kind::Refused => return Err(self.refused(doing, about, trouble)),
+                Kind::Lost | Kind::Elsewhere | Kind::Busy => {
                     sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(1));
+                    pause = (pause * 2).min(longest);
                 }
-                None => {
-                    self.leave(&connection, Trouble::silence(patience));
-                    patience *= 2;
-                }
+            }
+            if trouble.kind != Kind::Busy {
+                self.leave(&connection, trouble);
             }
         }
     }
@@ -139,31 +157,26 @@ impl Etcd {
     }
 
     async fn commit_together(&self, writes: &[(&Write, Option<String>)]) -> Result<Outcome, Error> {
-        let mut refused_tokens = 0;
+        let mut resends = 0;
         loop {
             let connection = self.connection().await?;
             let sent = request::commit(connection.kv.clone(), writes);
-            let answer = match self.connector.has_several() {
-                true => timeout(COMMIT_PATIENCE, sent).await.ok(),
-                false => Some(sent.await),
-            };
-            let trouble = match answer {
-                Some(Ok(outcome)) => return Ok(outcome),
-                Some(Err(failed)) => Trouble::of(&failed),
-                None => Trouble::silence(COMMIT_PATIENCE),
+            let trouble = match self.patiently(COMMIT_PATIENCE, sent).await {
+                Ok(outcome) => return Ok(outcome),
+                Err(trouble) => trouble,
             };
             match trouble.kind {
-                Kind::Token if refused_tokens < REFUSED_TOKENS => {
-                    refused_tokens += 1;
+                Kind::Elsewhere if resends < RESENDS => {
+                    resends += 1;
                     self.leave(&connection, trouble);
                 }
-                Kind::Lost => {
+                Kind::Lost | Kind::Silent => {
                     let url = self.connector.url(connection.member);
                     let reason = format!("the answer of {url} was lost: {}", trouble.text);
                     self.leave(&connection, trouble);
                     return Ok(Outcome::Unknown(reason));
                 }
-                Kind::Token | Kind::Busy | Kind::Refused => {
+                Kind::Elsewhere | Kind::Busy | Kind::Refused => {
                     let keys: Vec<&Key> = writes.iter().map(|(write, _)| &write.key).collect();
                     return Err(self.refused("write", &keys, trouble));
                 }
@@ -207,8 +220,8 @@ impl Datastore for Etcd {
         Ok(Outcome::Applied(applied))
     }
 
-    /// Sends a write through the members' log that changes nothing. What a process that has been killed had sent by
-    /// then is before it in the log, and so is applied.
+    /// Sends a write through the members' log that changes nothing. What a killed process had sent, and a member has
+    /// proposed, is before it in the log, and so is applied.
     async fn settle(&self) -> Result<(), Error> {
         self.ask("write", &[], request::settle).await
     }

@@ -1,9 +1,11 @@
 //! What went wrong between this process and a member, and what it means for the request.
 
 use std::error::Error as _;
+use std::io;
 use std::time::Duration;
 
 use etcd_client::Error as Failure;
+use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
 /// What a failure means for a request.
@@ -11,10 +13,13 @@ use tonic::{Code, Status};
 pub enum Kind {
     /// The member was not reached, or its answer was not received: it may have done what it was asked.
     Lost,
+    /// As [`Kind::Lost`]: it has not answered in time.
+    Silent,
     /// It did nothing because it is overloaded.
     Busy,
-    /// It did nothing because the token of this connection is not valid any more.
-    Token,
+    /// It did nothing, but on another connection it may be done: the token of this one is not valid any more, or its member
+    /// does not serve clients.
+    Elsewhere,
     /// It did nothing, and will not.
     Refused,
 }
@@ -45,6 +50,8 @@ pub struct Trouble {
 
 /// What to do where nothing better is known.
 const GENERAL: &str = "check etcd_endpoints, and that etcd is healthy (etcdctl endpoint health)";
+/// What to do where a member does not understand TLS.
+const PLAIN: &str = "does it expect http:// in etcd_endpoints?";
 
 impl Trouble {
     /// What a failed request means.
@@ -56,26 +63,57 @@ impl Trouble {
         }
     }
 
-    /// What it means that a connection was not made.
+    /// What it means that HTTP/2 was not begun.
     pub fn of_connect(error: &tonic::transport::Error) -> Trouble {
-        Trouble::of_connection(texts(error))
+        Trouble::of_lost(texts(error))
+    }
+
+    /// What it means that a connection was not made, or that its first word was none.
+    pub fn of_io(error: &io::Error) -> Trouble {
+        let lost = |advice| Trouble { kind: Kind::Lost, text: texts(error), subject: Subject::Health, advice };
+        // Certificates do not get better by asking again.
+        let refused =
+            |advice| Trouble { kind: Kind::Refused, text: texts(error), subject: Subject::Certificates, advice };
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => refused("set etcd_ca_cert_file to the CA that signed the certificates of etcd's members"),
+            Some(rustls::Error::InvalidCertificate(_)) => {
+                refused("renew the certificates of etcd's members, for the names and addresses in etcd_endpoints")
+            }
+            Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+                refused("etcd wants a client certificate: set etcd_cert_file and etcd_key_file")
+            }
+            Some(rustls::Error::AlertReceived(_)) => refused(
+                "etcd does not accept the client certificate: check etcd_cert_file and etcd_key_file, and when it expires",
+            ),
+            Some(rustls::Error::InvalidMessage(_)) => lost(PLAIN),
+            Some(_) => lost(GENERAL),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => lost(PLAIN),
+            None => lost(GENERAL),
+        }
     }
 
     /// No answer at all.
     pub fn silence(after: Duration) -> Trouble {
-        Trouble { kind: Kind::Lost, text: format!("no answer in {after:?}"), subject: Subject::Health, advice: GENERAL }
+        Trouble {
+            kind: Kind::Silent,
+            text: format!("no answer in {after:?}"),
+            subject: Subject::Health,
+            advice: GENERAL,
+        }
     }
 
     /// What it means that a member does not answer to what is not encrypted.
-    pub fn not_plain(reason: &str) -> Trouble {
-        let text = format!("{reason} (does it expect https:// in etcd_endpoints?)");
+    pub fn not_plain(error: &io::Error) -> Trouble {
+        let text = format!("{error} (does it expect https:// in etcd_endpoints?)");
         Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice: GENERAL }
     }
 
-    /// A connection that ended under a request. Whatever it says about certificates, the next connection tells whether it
-    /// is so: see [`first_word`](super::first_word).
+    /// A connection that ended under a request. If certificates are the reason, the next connection tells: see
+    /// [`first_word`](super::first_word).
     fn of_lost(text: String) -> Trouble {
-        Trouble { kind: Kind::Lost, ..Trouble::of_connection(text) }
+        Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice: GENERAL }
     }
 
     fn of_status(status: &Status) -> Trouble {
@@ -83,26 +121,33 @@ impl Trouble {
         let refused = |subject, advice| Trouble { kind: Kind::Refused, text: text.clone(), subject, advice };
         match status.code() {
             _ if text.contains("revision of auth store is old") => Trouble {
-                kind: Kind::Token,
+                kind: Kind::Elsewhere,
                 text,
                 subject: Subject::Permission,
                 advice: "the users or roles of etcd keep changing",
             },
-            Code::PermissionDenied => {
-                refused(Subject::Permission, "grant the user's role readwrite on the prefix /calico/")
-            }
+            Code::PermissionDenied => refused(
+                Subject::Permission,
+                "grant the user's role readwrite on the prefix /calico/ (with a client certificate, its common name is the user)",
+            ),
             Code::Unauthenticated => Trouble {
-                kind: Kind::Token,
+                kind: Kind::Elsewhere,
                 text,
                 subject: Subject::Permission,
                 advice: "check ETCD_USERNAME and ETCD_PASSWORD, or the client certificate",
             },
             Code::InvalidArgument if text.contains("user name is empty") => {
-                refused(Subject::Permission, "etcd requires authentication: set ETCD_USERNAME and ETCD_PASSWORD")
+                refused(Subject::Permission, "etcd requires authentication: set both ETCD_USERNAME and ETCD_PASSWORD")
             }
             Code::InvalidArgument if text.contains("authentication failed") => {
                 refused(Subject::Permission, "check ETCD_USERNAME and ETCD_PASSWORD")
             }
+            _ if text.contains("not supported for learner") => Trouble {
+                kind: Kind::Elsewhere,
+                text,
+                subject: Subject::Health,
+                advice: "a learner does not serve clients: promote it, or take it out of etcd_endpoints",
+            },
             Code::ResourceExhausted if text.contains("too many requests") => {
                 Trouble { kind: Kind::Busy, text, subject: Subject::Health, advice: "etcd is overloaded" }
             }
@@ -114,31 +159,6 @@ impl Trouble {
             }
             _ => Trouble::of_lost(with_sources(text.clone(), status.source())),
         }
-    }
-
-    /// What it means that a connection was not made, or that its first word was none.
-    pub fn of_connection(text: String) -> Trouble {
-        let advice = match () {
-            () if text.contains("UnknownIssuer") || text.contains("BadSignature") => {
-                "set etcd_ca_cert_file to the CA that signed the certificates of etcd's members"
-            }
-            () if text.contains("CertificateRequired") => {
-                "etcd wants a client certificate: set etcd_cert_file and etcd_key_file"
-            }
-            () if text.contains("fatal alert") => {
-                "etcd does not accept the client certificate: check etcd_cert_file and etcd_key_file, and when it expires"
-            }
-            () if text.contains("invalid peer certificate") => {
-                "renew the certificates of etcd's members, for the names and addresses in etcd_endpoints"
-            }
-            () => {
-                let is_plain = text.contains("InvalidContentType") || text.contains("tls handshake eof");
-                let advice = if is_plain { "does it expect http:// in etcd_endpoints?" } else { GENERAL };
-                return Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice };
-            }
-        };
-        // Certificates do not get better by asking again.
-        Trouble { kind: Kind::Refused, text, subject: Subject::Certificates, advice }
     }
 }
 
@@ -171,7 +191,7 @@ mod tests {
 
     /// What may have been carried out must never count as refused: a commit would be taken for not applied.
     #[test]
-    fn only_a_member_that_did_nothing_refuses() {
+    fn an_answer_that_may_be_missing_is_no_refusal() {
         for (code, message) in [
             (Code::Unavailable, "etcdserver: no leader"),
             (Code::Unavailable, "etcdserver: request timed out"),
@@ -198,8 +218,9 @@ mod tests {
                 Kind::Refused,
                 Subject::Permission,
             ),
-            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Kind::Token, Subject::Permission),
-            (Code::Unauthenticated, "etcdserver: invalid auth token", Kind::Token, Subject::Permission),
+            (Code::InvalidArgument, "etcdserver: revision of auth store is old", Kind::Elsewhere, Subject::Permission),
+            (Code::Unauthenticated, "etcdserver: invalid auth token", Kind::Elsewhere, Subject::Permission),
+            (Code::FailedPrecondition, "etcdserver: rpc not supported for learner", Kind::Elsewhere, Subject::Health),
             (Code::ResourceExhausted, "etcdserver: too many requests", Kind::Busy, Subject::Health),
             (Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded", Kind::Refused, Subject::Health),
             (Code::InvalidArgument, "etcdserver: duplicate key given in txn request", Kind::Refused, Subject::Health),

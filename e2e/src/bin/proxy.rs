@@ -1,34 +1,37 @@
 //! Forwards TCP connections, counts the HTTP/2 requests on them, and makes faults:
-//! `proxy LISTEN SERVER [delay=MS] [cut=N] [drop=N] [once] [blackhole]`.
+//! `proxy LISTEN SERVER RELEASED [delay=MS] [cut=N] [drop=N] [late=N] [once] [blackhole]`. A late request waits for the
+//! file RELEASED.
 //!
 //! Prints `listening ADDRESS`, then `connection N` for every connection and `request N` for every request on it, before
 //! the request is forwarded. `e2e::Faults` says what the faults are.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use e2e::Faults;
 use e2e::http2::Pieces;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [listen, server, faults @ ..] = arguments.as_slice() else {
-        eprintln!("usage: proxy LISTEN SERVER [FAULT...]");
+    let [listen, server, released, faults @ ..] = arguments.as_slice() else {
+        eprintln!("usage: proxy LISTEN SERVER RELEASED [FAULT...]");
         return ExitCode::from(2);
     };
     let Some(faults) = Faults::parse(faults) else {
         eprintln!("no such fault: {}", faults.join(" "));
         return ExitCode::from(2);
     };
-    let Err(error) = serve(listen, server, faults);
+    let Err(error) = serve(listen, server, released.as_ref(), faults);
     eprintln!("{error}");
     ExitCode::FAILURE
 }
 
-fn serve(listen: &str, server: &str, faults: Faults) -> io::Result<std::convert::Infallible> {
+fn serve(listen: &str, server: &str, released: &Path, faults: Faults) -> io::Result<std::convert::Infallible> {
     let listener = TcpListener::bind(listen)?;
     report(&format!("listening {}", listener.local_addr()?));
     let armed = Arc::new(AtomicBool::new(true));
@@ -49,6 +52,8 @@ fn serve(listen: &str, server: &str, faults: Faults) -> io::Result<std::convert:
             client,
             server,
             faults,
+            released: released.to_owned(),
+            answered: AtomicBool::new(false),
             armed: Arc::clone(&armed),
             withheld: AtomicU32::new(0),
             opaque: AtomicBool::new(false),
@@ -76,6 +81,10 @@ struct Connection {
     client: TcpStream,
     server: TcpStream,
     faults: Faults,
+    /// The file that a late request waits for.
+    released: PathBuf,
+    /// Whether the answer that is withheld has come.
+    answered: AtomicBool,
     /// Whether a fault that happens once is still to come; of all connections.
     armed: Arc<AtomicBool>,
     /// The stream whose answer the client will not get.
@@ -88,7 +97,7 @@ impl Connection {
     /// Forwards what the client sends, until a side closes or a fault closes both.
     fn requests(&self) -> io::Result<()> {
         let mut pieces = Pieces::of_client();
-        let (mut count, mut newest, mut to_cut) = (0, 0, None);
+        let (mut count, mut newest, mut to_cut, mut late) = (0, 0, None, None);
         let mut chunk = [0; 16384];
         loop {
             let length = (&self.client).read(&mut chunk)?;
@@ -109,12 +118,33 @@ impl Connection {
                         to_cut = Some(piece.stream);
                     }
                 }
+                if self.faults.late == Some(count) && piece.stream == newest {
+                    let request: &mut Vec<u8> = late.get_or_insert_default();
+                    request.extend(&piece.bytes);
+                    if piece.end {
+                        return self.send_late(piece.stream, request);
+                    }
+                    continue;
+                }
                 if piece.end && to_cut == Some(piece.stream) {
                     self.withheld.store(piece.stream, Ordering::SeqCst);
                 }
                 (&self.server).write_all(&piece.bytes)?;
             }
         }
+    }
+
+    /// Sends a whole request once it may go, and waits until it has been carried out: nobody may be there to hear.
+    fn send_late(&self, stream: u32, request: &[u8]) -> io::Result<()> {
+        while !self.released.exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.withheld.store(stream, Ordering::SeqCst);
+        (&self.server).write_all(request)?;
+        while !self.answered.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
     }
 
     /// Forwards what the server sends. The answer that is withheld ends the connection when it is complete: only then
@@ -138,6 +168,7 @@ impl Connection {
                 if !withheld {
                     (&self.client).write_all(&piece.bytes)?;
                 } else if piece.end {
+                    self.answered.store(true, Ordering::SeqCst);
                     return Ok(());
                 }
             }

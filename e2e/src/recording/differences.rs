@@ -47,4 +47,16 @@ pub const DIFFERENCES: &[Difference] = &[
         details: "enabled pools: 192.168.0.0/16",
         reason: "the message does not say which pools could be asked for",
     },
+    Difference {
+        scenario: "not-initialised",
+        step: 0,
+        details: "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        reason: "the message does not say what to do",
+    },
+    Difference {
+        scenario: "not-initialised",
+        step: 1,
+        details: "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        reason: "the message does not say what to do",
+    },
 ];

@@ -132,7 +132,10 @@ fn files_that_cannot_be_used() {
         (json!({ "etcd_key_file": "/absent" }), ["etcd_key_file /absent: No such file", pem]),
         (json!({ "etcd_key_file": empty }), [&format!("etcd_key_file {empty}: there is no PRIVATE KEY in it"), pem]),
         (json!({ "etcd_key_file": no_key }), ["unusable", &no_key]),
-        (json!({ "etcd_key_file": foreign }), ["the key that of the certificate", &format!("etcd_key_file {foreign}")]),
+        (
+            json!({ "etcd_key_file": foreign }),
+            ["the key must be that of the certificate", &format!("etcd_key_file {foreign}")],
+        ),
     ] {
         cluster.assert_refused(&cluster.with(changes), unchanged, &words);
     }

@@ -1,6 +1,9 @@
 //! Connections that end under a request: it was carried out or it was not, and the call cannot know.
 
+use std::time::{Duration, Instant};
+
 use e2e::{Faults, Place};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::{Cluster, executing};
@@ -92,4 +95,41 @@ fn answers_are_lost_on_every_connection() {
 #[test]
 fn requests_are_lost_on_every_connection() {
     lose(false, false, false);
+}
+
+/// No DEL can know of a request that is still on its way when it comes. What lands later is whole, so that nothing is
+/// given twice, and the next DEL finds it.
+#[test]
+fn a_killed_adds_commit_that_lands_after_its_del_is_found_by_the_next() {
+    let cluster = Cluster::plain();
+    let other = cluster.container();
+    cluster.add(&other, &cluster.good()).run().result();
+    // The third request of an ADD commits its addresses.
+    let proxy = cluster.proxy(0, Faults { late: Some(3), ..Faults::default() });
+    let container = cluster.container();
+    let running = cluster.add(&container, &cluster.with(json!({ "etcd_endpoints": proxy.endpoint() }))).start();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let until = |what: &str, holds: &dyn Fn() -> bool| {
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until("the commit is sent", &|| proxy.requests() == [3]);
+    running.signal(Signal::SIGKILL);
+    running.finish();
+    cluster.del(&container, &cluster.good()).run().result();
+    assert_eq!(cluster.etcd.stored().handles(), [other.handle().as_str()]);
+
+    proxy.release();
+    until("the commit lands", &|| cluster.etcd.stored().handles().contains(&container.handle().as_str()));
+    let findings = cluster.etcd.audit();
+    assert!(findings.len() == 2 && findings.iter().all(|it| it.ends_with("which has no endpoint")), "{findings:?}");
+    let next = cluster.container();
+    let addresses = cluster.add(&next, &cluster.good()).run().addresses();
+    assert_eq!((addresses.len(), cluster.etcd.stored().allocated()), (2, 6), "an address was given twice");
+    for container in [&container, &next, &other] {
+        cluster.del(container, &cluster.good()).run().result();
+    }
+    cluster.etcd.assert_nothing_left(&[&cluster.host]);
 }

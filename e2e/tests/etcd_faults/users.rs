@@ -58,7 +58,7 @@ fn users_who_are_not_who_they_say() {
 fn no_user_where_one_is_wanted() {
     let cluster = Cluster::start(AUTH);
     let nobody = |call: Call| call.without("ETCD_USERNAME").without("ETCD_PASSWORD");
-    let words = ["user name is empty", "etcd requires authentication: set ETCD_USERNAME and ETCD_PASSWORD"];
+    let words = ["user name is empty", "etcd requires authentication: set both ETCD_USERNAME and ETCD_PASSWORD"];
     cluster.assert_refused(&cluster.good(), nobody, &words);
     // A name without a password is none.
     cluster.assert_refused(&cluster.good(), |call| call.without("ETCD_PASSWORD"), &words);

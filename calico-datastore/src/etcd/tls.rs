@@ -1,0 +1,98 @@
+//! What encrypts connections: the files of the settings, read once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls_native_certs::load_native_certs;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+
+use super::settings::Settings;
+use crate::error::Error;
+
+/// Reads the files. Without a CA of its own, a cluster's certificates must be signed by one that the host trusts.
+pub fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
+    let mut roots = RootCertStore::empty();
+    match &settings.ca_file {
+        Some(path) => roots.add_parsable_certificates(certificates("etcd_ca_cert_file", path)?),
+        None => roots.add_parsable_certificates(load_native_certs().certs),
+    };
+    let identity = match (&settings.cert_file, &settings.key_file) {
+        (Some(cert), Some(key)) => Some((certificates("etcd_cert_file", cert)?, private_key(key)?)),
+        _ => None,
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let built =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().and_then(|builder| {
+            let builder = builder.with_root_certificates(roots);
+            match identity {
+                Some((chain, key)) => builder.with_client_auth_cert(chain, key),
+                None => Ok(builder.with_no_client_auth()),
+            }
+        });
+    let mut config = built.map_err(|error| Error::Invalid {
+        store: "etcd".to_owned(),
+        reason: format!("{error}; used: {}", files(settings)),
+        advice: "the key must be that of the certificate",
+    })?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Which files are used, in words.
+pub fn files(settings: &Settings) -> String {
+    let name = |setting: &str, path: &Option<PathBuf>, without: &str| match path {
+        Some(path) => format!("{setting} {}", path.display()),
+        None => without.to_owned(),
+    };
+    [
+        name("etcd_ca_cert_file", &settings.ca_file, "the CAs that this host trusts (no etcd_ca_cert_file)"),
+        name("etcd_cert_file", &settings.cert_file, "no etcd_cert_file"),
+        name("etcd_key_file", &settings.key_file, "no etcd_key_file"),
+    ]
+    .join(", ")
+}
+
+fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let text = std::fs::read(path).map_err(|error| unusable(setting, path, &error.to_string()))?;
+    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|error| unusable(setting, path, &error.to_string()))?;
+    match found.is_empty() {
+        true => Err(unusable(setting, path, "there is no CERTIFICATE in it")),
+        false => Ok(found),
+    }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
+    let text = std::fs::read(path).map_err(|error| unusable("etcd_key_file", path, &error.to_string()))?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => unusable("etcd_key_file", path, "there is no PRIVATE KEY in it"),
+        error => unusable("etcd_key_file", path, &error.to_string()),
+    })
+}
+
+fn unusable(setting: &str, path: &Path, reason: &str) -> Error {
+    Error::Invalid {
+        store: "etcd".to_owned(),
+        reason: format!("{setting} {}: {reason}", path.display()),
+        advice: "give the path of a PEM file that this process can read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(settings: Settings) -> String {
+        config(&settings).expect_err("the settings are unusable").to_string()
+    }
+
+    #[test]
+    fn files_that_are_none_are_named() {
+        let missing = error(Settings { ca_file: Some("/nowhere/ca.pem".into()), ..Settings::default() });
+        assert!(missing.contains("etcd_ca_cert_file /nowhere/ca.pem: No such file"), "{missing}");
+        let other = error(Settings { ca_file: Some("/proc/self/cmdline".into()), ..Settings::default() });
+        assert!(other.contains("/proc/self/cmdline: there is no CERTIFICATE in it"), "{other}");
+    }
+}
