@@ -17,10 +17,10 @@ use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, route
 /// How often and how long the host end's MAC address is set again when something on the host resets it.
 const MAC_RETRY: Duration = Duration::from_millis(100);
 const MAC_PATIENCE: Duration = Duration::from_secs(5);
-/// How often, at first and at last, and how long the host end's link-local address is waited for, and the pause that lets
-/// a changed MAC address settle. It comes in less than a millisecond, except that the kernel lets a second pass between two carrier
-/// changes of a link that has its peer's index by chance, as in two new namespaces; and more where hundreds of links
-/// come and go.
+/// How often, at first and at last, and how long the host end's link-local address is waited for, and the pause that
+/// lets a changed MAC address settle. It comes in less than a millisecond, except that the kernel lets a second pass
+/// between two carrier changes of a link that has its peer's index by chance, as in two new namespaces; and more where
+/// hundreds of links come and go.
 const LINK_LOCAL_POLL: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(50)];
 const LINK_LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 const MAC_SETTLES: Duration = Duration::from_millis(50);

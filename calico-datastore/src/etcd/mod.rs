@@ -28,7 +28,7 @@ pub use settings::Settings;
 use trouble::{Kind, Subject, Trouble};
 
 /// How long a member may leave a question unanswered before another one is asked.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a member may leave a commit unanswered before its outcome counts as unknown and others are asked for it.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(5);
@@ -101,7 +101,6 @@ impl Etcd {
     async fn ask<T>(
         &self,
         doing: &'static str,
-        about: &[&Key],
         question: impl AsyncFn(KvClient) -> Result<T, Failed>,
     ) -> Result<T, Error> {
         let mut patience = PATIENCE;
@@ -114,7 +113,7 @@ impl Etcd {
             };
             match trouble.kind {
                 Kind::Silent => patience *= 2,
-                Kind::Refused => return Err(self.refused(doing, about, trouble)),
+                Kind::Refused => return Err(self.refused(doing, &[], trouble)),
                 Kind::Lost | Kind::Elsewhere | Kind::Busy => {
                     sleep(pause).await;
                     pause = (pause * 2).min(longest);
@@ -187,7 +186,7 @@ impl Etcd {
 
 impl Datastore for Etcd {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
-        let asked = self.ask("read", &[], async |kv| request::read(kv, wants).await).await;
+        let asked = self.ask("read", async |kv| request::read(kv, wants).await).await;
         match asked {
             Err(Error::Forbidden { doing, store, reason, advice }) => {
                 let reason = match self.first_forbidden(wants).await {
@@ -223,7 +222,7 @@ impl Datastore for Etcd {
     /// Sends a write through the members' log that changes nothing. What a killed process had sent, and a member has
     /// proposed, is before it in the log, and so is applied.
     async fn settle(&self) -> Result<(), Error> {
-        self.ask("write", &[], request::settle).await
+        self.ask("write", request::settle).await
     }
 
     fn name(&self) -> String {
