@@ -37,20 +37,21 @@ impl Done<'_> {
         }
     }
 
-    /// Undoes everything, each of its three parts in a part of the time. What fails is logged, and left to the DEL that
-    /// the runtime sends after a failed ADD.
+    /// Undoes everything. Neither the record nor the interface may take more than a third of the time, so that the
+    /// addresses have the rest. What fails is logged, and left to the DEL that the runtime sends after a failed ADD.
     pub async fn undo(&self, call: &Call, store: &Store) {
-        let part = UNDO_TIME / 3;
+        let end = Deadline::after(UNDO_TIME);
+        let part = || end.at_most(UNDO_TIME / 3);
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             call.log.error("could not undo everything: that is left to a DEL", &[("what", &what), ("error", error)]);
         };
         if let Some((key, uid)) = self.endpoint.get()
-            && let Err(error) = forget(&Timed::new(store, Deadline::after(part)), key, uid).await
+            && let Err(error) = forget(&Timed::new(store, part()), key, uid).await
         {
             failed("the endpoint", &error);
         }
         if let Some(kernel) = self.kernel.get() {
-            match Deadline::after(part).bound(kernel.undo()).await {
+            match part().bound(kernel.undo()).await {
                 Some(Ok(())) => {}
                 // The addresses stay with the interface that has them.
                 Some(Err(error)) => return failed("the interface", &error),
@@ -59,11 +60,11 @@ impl Done<'_> {
         }
         match self.delegate.filter(|_| self.delegated.get()) {
             Some(delegate) => {
-                if let Err(error) = delegate.del(Deadline::after(part)).await {
+                if let Err(error) = delegate.del(end).await {
                     failed("the addresses", &error);
                 }
             }
-            None => call.undo(store, &self.lease, Deadline::after(part)).await,
+            None => call.undo(store, &self.lease, end).await,
         }
     }
 }

@@ -45,7 +45,8 @@ fn what_comes_too_late_is_undone() {
             let named = error.text.contains(&after) && error.text.contains(proxy.endpoint());
             assert!(error.code == 11 && named, "{error:?}");
             let step = error.text.contains(" to read ") || error.text.contains(" to write ");
-            assert!(step && error.text.contains("/calico/ipam/v2/"), "the step and what it is about: {error:?}");
+            let about = error.text.contains("/calico/ipam/v2/") || error.text.contains("WorkloadEndpoint(");
+            assert!(step && about, "the step and what it is about: {error:?}");
         } else {
             cluster.del(&container, &cluster.good()).run().result();
         }
