@@ -110,7 +110,10 @@ impl Connection {
                 if piece.headers && piece.stream > newest {
                     newest = piece.stream;
                     count += 1;
-                    report(&format!("request {}", self.number));
+                    // A late one counts when all of it is here: its client may be killed then.
+                    if self.faults.late != Some(count) {
+                        report(&format!("request {}", self.number));
+                    }
                     if self.faults.drop == Some(count) && self.fires() {
                         return Ok(());
                     }
@@ -122,6 +125,7 @@ impl Connection {
                     let request: &mut Vec<u8> = late.get_or_insert_default();
                     request.extend(&piece.bytes);
                     if piece.end {
+                        report(&format!("request {}", self.number));
                         return self.send_late(piece.stream, request);
                     }
                     continue;
@@ -159,20 +163,26 @@ impl Connection {
             }
             std::thread::sleep(self.faults.delay);
             if self.opaque.load(Ordering::SeqCst) {
-                (&self.client).write_all(&chunk[..length])?;
+                self.tell_client(&chunk[..length])?;
                 continue;
             }
             pieces.push(&chunk[..length]);
             for piece in pieces.by_ref() {
                 let withheld = piece.stream != 0 && piece.stream == self.withheld.load(Ordering::SeqCst);
                 if !withheld {
-                    (&self.client).write_all(&piece.bytes)?;
+                    self.tell_client(&piece.bytes)?;
                 } else if piece.end {
                     self.answered.store(true, Ordering::SeqCst);
                     return Ok(());
                 }
             }
         }
+    }
+
+    /// The client of a late request may be gone, which is no reason to end the connection to the server.
+    fn tell_client(&self, bytes: &[u8]) -> io::Result<()> {
+        let told = (&self.client).write_all(bytes);
+        if self.faults.late.is_some() { Ok(()) } else { told }
     }
 
     fn fires(&self) -> bool {
