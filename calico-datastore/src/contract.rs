@@ -41,6 +41,19 @@ pub struct Entry {
     pub object: Result<Object, Malformed>,
 }
 
+impl Entry {
+    /// A stored value as an entry; `None` for a path that names no object this code knows.
+    pub fn parse(path: &str, revision: Revision, value: &[u8]) -> Option<Entry> {
+        Some(Entry::of(Key::parse(path)?, revision, value))
+    }
+
+    /// A value stored under a key.
+    pub fn of(key: Key, revision: Revision, value: &[u8]) -> Entry {
+        let object = Object::parse(&key, value);
+        Entry { key, revision, object }
+    }
+}
+
 /// One stored object of a known type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored<T> {

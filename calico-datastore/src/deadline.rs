@@ -33,17 +33,16 @@ impl Deadline {
         timeout_at(self.end, work).await.ok()
     }
 
-    /// As [`Deadline::bound`] for work on a datastore; `store` and `step` say which and what, for the error.
+    /// As [`Deadline::bound`] for work on a datastore; `what` says which and what it does, for the error.
     pub async fn within<T>(
         &self,
-        store: &str,
-        step: &str,
+        what: impl FnOnce() -> (String, String),
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        match self.bound(work).await {
-            Some(result) => result,
-            None => Err(Error::TimedOut { store: store.to_owned(), step: step.to_owned(), after: self.limit }),
-        }
+        self.bound(work).await.unwrap_or_else(|| {
+            let (store, step) = what();
+            Err(Error::TimedOut { store, step, after: self.limit })
+        })
     }
 }
 
@@ -61,18 +60,9 @@ impl<D: Datastore> Timed<D> {
     }
 }
 
-impl<D: Datastore> Timed<D> {
-    fn timed_out(&self, step: String) -> Error {
-        Error::TimedOut { store: self.store.name(), step, after: self.deadline.limit }
-    }
-}
-
 impl<D: Datastore> Datastore for Timed<D> {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
-        match self.deadline.bound(self.store.read(wants)).await {
-            Some(answers) => answers,
-            None => Err(self.timed_out(describe("read", wants))),
-        }
+        self.deadline.within(|| (self.store.name(), describe("read", wants)), self.store.read(wants)).await
     }
 
     /// A commit cut off by the deadline is [`Outcome::Unknown`]: it may be on its way.
@@ -89,10 +79,8 @@ impl<D: Datastore> Datastore for Timed<D> {
     }
 
     async fn settle(&self) -> Result<(), Error> {
-        match self.deadline.bound(self.store.settle()).await {
-            Some(settled) => settled,
-            None => Err(self.timed_out("complete what earlier calls wrote".to_owned())),
-        }
+        let what = || (self.store.name(), "complete what earlier calls wrote".to_owned());
+        self.deadline.within(what, self.store.settle()).await
     }
 
     fn name(&self) -> String {

@@ -80,7 +80,7 @@ impl Call {
         let Store::Local(local) = store else { return Ok(()) };
         let pools = self.conf.ipam.pool_cidrs()?;
         let seeding = local.seed(&self.node, &pools);
-        let seeded = deadline.within(&store.name(), "create this node and its pools", seeding).await;
+        let seeded = deadline.within(|| (store.name(), "create this node and its pools".to_owned()), seeding).await;
         Ok(seeded.map_err(calico_plugin::Error::Datastore)?)
     }
 

@@ -178,6 +178,17 @@ impl Listing {
     }
 }
 
+impl Listing {
+    /// The first path after all that begin with [`Listing::prefix`], whose last character is ASCII below `~`.
+    pub fn end(&self) -> String {
+        let mut bytes = self.prefix().into_bytes();
+        if let Some(last) = bytes.last_mut() {
+            *last = last.saturating_add(1);
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}*", self.prefix())

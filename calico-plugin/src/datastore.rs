@@ -70,7 +70,8 @@ impl DatastoreConf {
     pub async fn open(&self, deadline: Deadline) -> Result<Store, Error> {
         let opened = match self {
             DatastoreConf::Local(path) => {
-                let opened = deadline.within(&path.display().to_string(), "open it", Local::open(path)).await;
+                let what = || (path.display().to_string(), "open it".to_owned());
+                let opened = deadline.within(what, Local::open(path)).await;
                 opened.map(Store::Local)
             }
             DatastoreConf::Etcd(settings) => Etcd::open(settings, deadline).await.map(Store::Etcd),

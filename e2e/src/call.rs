@@ -81,6 +81,12 @@ impl Call {
     }
 }
 
+/// Starts all calls before it waits for any.
+pub fn at_once(calls: impl Iterator<Item = Call>) -> Vec<Answer> {
+    let running: Vec<Running> = calls.map(Call::start).collect();
+    running.into_iter().map(Running::finish).collect()
+}
+
 /// A process under test. It is killed when the value is dropped unfinished.
 pub struct Running {
     child: Option<Child>,

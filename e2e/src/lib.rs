@@ -27,7 +27,7 @@ mod servers;
 mod store;
 mod tls;
 
-pub use call::{Answer, Call, CniError, Running};
+pub use call::{Answer, Call, CniError, Running, at_once};
 pub use container::Container;
 pub use etcd::{Etcd, Options};
 pub use executables::{executable, folder as executables_folder, tool};

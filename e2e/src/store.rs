@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use calico_datastore::local::Local;
 use calico_datastore::{Answers, Datastore, Entry, Error, Outcome, Revision, Want, Write};
-use calico_model::{Key, Kind, Listing, Object};
+use calico_model::{Kind, Listing};
 use serde_json::Value;
 
 use crate::etcd::Etcd;
@@ -56,15 +56,6 @@ pub(crate) fn contradictions(objects: BTreeMap<String, String>) -> Vec<String> {
 /// All keys of an etcd with their values, read beforehand by etcd's own client rather than by the code under test.
 struct Dump(BTreeMap<String, String>);
 
-impl Dump {
-    /// An object by its path; `None` for what is no object.
-    fn entry(path: &str, value: &str) -> Option<Entry> {
-        let key = Key::parse(path)?;
-        let object = Object::parse(&key, value.as_bytes());
-        Some(Entry { key, revision: Revision(0), object })
-    }
-}
-
 impl Datastore for Dump {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
         let is_wanted = |want: &Want, path: &str| match want {
@@ -73,7 +64,7 @@ impl Datastore for Dump {
         };
         Ok(Answers::new(wants.iter().map(|want| {
             let found = self.0.iter().filter(|(path, _)| is_wanted(want, path));
-            found.filter_map(|(path, value)| Dump::entry(path, value)).collect()
+            found.filter_map(|(path, value)| Entry::parse(path, Revision(0), value.as_bytes())).collect()
         })))
     }
 

@@ -2,16 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{Answer, Call, Container, Host, Place, Running, dual_stack, note};
+use e2e::{Answer, Container, Host, Place, at_once, dual_stack, note};
 use serde_json::{Value, json};
 
 const CONTAINERS: usize = 50;
-
-/// Starts all calls before waiting for any.
-fn at_once(calls: impl Iterator<Item = Call>) -> Vec<Answer> {
-    let running: Vec<Running> = calls.map(Call::start).collect();
-    running.into_iter().map(Running::finish).collect()
-}
 
 fn fifty_at_once(netconf: &Value) {
     let host = Host::start();

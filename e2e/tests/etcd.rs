@@ -3,17 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use e2e::{Answer, Call, Container, Etcd, Faults, Host, Options, Running, dual_stack, note};
+use e2e::{Answer, Call, Container, Etcd, Faults, Host, Options, at_once, dual_stack, note};
 use serde_json::{Value, json};
 
 const HOSTS: usize = 8;
 const CONTAINERS: usize = 25;
-
-/// Starts all calls before waiting for any.
-fn at_once(calls: impl Iterator<Item = Call>) -> Vec<Answer> {
-    let running: Vec<Running> = calls.map(Call::start).collect();
-    running.into_iter().map(Running::finish).collect()
-}
 
 fn many_hosts_at_once(exec: bool) {
     let etcd = Etcd::start(Options::default());

@@ -14,7 +14,7 @@ mod way;
 use std::cell::RefCell;
 use std::time::Duration;
 
-use calico_model::{Key, Object};
+use calico_model::Key;
 use etcd_client::KvClient;
 use tokio::time::{sleep, timeout};
 
@@ -200,11 +200,7 @@ impl Datastore for Etcd {
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
-        let mut values = Vec::with_capacity(writes.len());
-        for write in writes {
-            let encoded = |object: Object| encode(&write.key, write.expect, object);
-            values.push((write, write.object.clone().map(encoded).transpose()?));
-        }
+        let values = encode(writes)?;
         let mut applied = Vec::with_capacity(writes.len());
         for part in values.chunks(MAX_OPERATIONS) {
             match self.commit_together(part).await {

@@ -1,6 +1,6 @@
 //! The requests: what is asked of a member, and what its answers mean.
 
-use calico_model::{Key, Object};
+use calico_model::Key;
 use etcd_client::{
     Compare, CompareOp, Error as Failure, GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse,
 };
@@ -32,7 +32,10 @@ pub async fn read(mut kv: KvClient, wants: &[Want]) -> Result<Answers, Failed> {
                 return Err(unexpected());
             };
             answers.push(match want {
-                Want::Get(key) => answer.kvs().iter().map(|stored| entry_of(key.clone(), stored)).collect(),
+                Want::Get(key) => {
+                    let entry = |stored: &KeyValue| Entry::of(key.clone(), revision_of(stored), stored.value());
+                    answer.kvs().iter().map(entry).collect()
+                }
                 Want::List(_) => all_pages(&mut kv, want, answer, revision).await?,
             });
         }
@@ -44,7 +47,7 @@ fn range(want: &Want, revision: i64) -> TxnOp {
     match want {
         Want::Get(key) => TxnOp::get(key.path(), Some(GetOptions::new().with_revision(revision))),
         Want::List(listing) => {
-            let options = GetOptions::new().with_prefix().with_limit(PAGE).with_revision(revision);
+            let options = GetOptions::new().with_range(listing.end()).with_limit(PAGE).with_revision(revision);
             TxnOp::get(listing.prefix(), Some(options))
         }
     }
@@ -55,36 +58,20 @@ async fn all_pages(kv: &mut KvClient, want: &Want, first: GetResponse, revision:
     let mut page = first;
     let mut entries = Vec::new();
     loop {
+        let entry = |stored: &KeyValue| Entry::parse(stored.key_str().ok()?, revision_of(stored), stored.value());
         entries.extend(page.kvs().iter().filter_map(entry));
         let Some(last) = page.kvs().last().filter(|_| page.more()) else {
             return Ok(entries);
         };
         let mut from = last.key().to_vec();
         from.push(0);
-        let options =
-            GetOptions::new().with_range(after_prefix(&listing.prefix())).with_limit(PAGE).with_revision(revision);
+        let options = GetOptions::new().with_range(listing.end()).with_limit(PAGE).with_revision(revision);
         page = kv.get(from, Some(options)).await?;
     }
 }
 
-/// The first key after all that begin with `prefix`, whose last byte is ASCII.
-fn after_prefix(prefix: &str) -> Vec<u8> {
-    let mut end = prefix.as_bytes().to_vec();
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
-    }
-    end
-}
-
-/// A listed object; `None` for a key this code does not know.
-fn entry(stored: &KeyValue) -> Option<Entry> {
-    let key = Key::parse(stored.key_str().ok()?)?;
-    Some(entry_of(key, stored))
-}
-
-fn entry_of(key: Key, stored: &KeyValue) -> Entry {
-    let object = Object::parse(&key, stored.value());
-    Entry { key, revision: Revision(stored.mod_revision()), object }
+fn revision_of(stored: &KeyValue) -> Revision {
+    Revision(stored.mod_revision())
 }
 
 /// Applies all writes, or none where one of them finds something else than it expects.
@@ -106,7 +93,7 @@ pub async fn commit(mut kv: KvClient, writes: &[(&Write, Option<String>)]) -> Re
     }
     let is_as_expected = |((write, _), found): (&(&Write, _), &TxnOpResponse)| {
         let TxnOpResponse::Get(found) = found else { return false };
-        let found = found.kvs().first().map(|stored| Revision(stored.mod_revision()));
+        let found = found.kvs().first().map(revision_of);
         match write.expect {
             Expect::Absent => found.is_none(),
             Expect::At(revision) => found == Some(revision),

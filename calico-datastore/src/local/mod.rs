@@ -10,7 +10,6 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::time::Duration;
 
-use calico_model::{Key, Object};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
 use crate::contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
@@ -55,14 +54,11 @@ impl Local {
                     .query_map(params![key.path()], row)?
                     .filter_map(entry)
                     .collect::<rusqlite::Result<Vec<Entry>>>()?,
-                Want::List(listing) => {
-                    let first = listing.prefix();
-                    transaction
-                        .prepare("SELECT key, value, revision FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key")?
-                        .query_map(params![first, after_prefix(&first)], row)?
-                        .filter_map(entry)
-                        .collect::<rusqlite::Result<Vec<Entry>>>()?
-                }
+                Want::List(listing) => transaction
+                    .prepare("SELECT key, value, revision FROM objects WHERE key >= ?1 AND key < ?2 ORDER BY key")?
+                    .query_map(params![listing.prefix(), listing.end()], row)?
+                    .filter_map(entry)
+                    .collect::<rusqlite::Result<Vec<Entry>>>()?,
             });
         }
         Ok(Answers::new(answers))
@@ -111,11 +107,7 @@ impl Datastore for Local {
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
-        let mut values = Vec::with_capacity(writes.len());
-        for write in writes {
-            let encoded = |object| encode(&write.key, write.expect, object);
-            values.push((write, write.object.clone().map(encoded).transpose()?));
-        }
+        let values = encode(writes)?;
         retry_while_busy(|| self.commit_now(&values)).await.map_err(|error| self.error("write", error))
     }
 
@@ -175,18 +167,7 @@ fn entry(row: rusqlite::Result<(String, Vec<u8>, i64)>) -> Option<rusqlite::Resu
         Ok(row) => row,
         Err(error) => return Some(Err(error)),
     };
-    let key = Key::parse(&path)?;
-    let object = Object::parse(&key, &value);
-    Some(Ok(Entry { key, revision: Revision(revision), object }))
-}
-
-/// The first text after all texts that begin with `prefix`. Key prefixes end in ASCII below `~`.
-fn after_prefix(prefix: &str) -> String {
-    let mut bytes = prefix.as_bytes().to_vec();
-    if let Some(last) = bytes.last_mut() {
-        *last = last.saturating_add(1);
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Entry::parse(&path, Revision(revision), &value).map(Ok)
 }
 
 fn explain(store: &str, doing: &'static str, error: rusqlite::Error) -> Error {

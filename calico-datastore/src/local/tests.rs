@@ -1,5 +1,5 @@
 use super::*;
-use calico_model::{Handle, IpPool, Kind, Listing};
+use calico_model::{Handle, IpPool, Key, Kind, Listing};
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(work)
