@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use calico_datastore::{Datastore, Deadline, Expect, Store, Stored, Timed};
 use calico_ipam::Inputs;
 use calico_ipam::plugin::{self, Call};
-use calico_model::WorkloadEndpoint;
 use calico_model::endpoint_name::EndpointId;
+use calico_model::{IpVersion, WorkloadEndpoint};
 use calico_plugin::config::LinkSettings;
 use calico_plugin::lock::HostLock;
 use calico_plugin::{call, node_name, readiness};
@@ -104,8 +104,10 @@ impl Add<'_> {
         };
         let (success, prepared) = match self.done.delegate {
             None => {
+                let families = self.call.families()?;
+                let families = (families.contains(&IpVersion::V4), families.contains(&IpVersion::V6));
                 // The kernel thread first: it works while this thread waits for the disk or the network.
-                let (prepared, success) = tokio::join!(self.prepare(self.families()?), assigning);
+                let (prepared, success) = tokio::join!(self.prepare(families), assigning);
                 // Where both fail, the addresses are the first thing an operator has to look at.
                 (success?, prepared?)
             }
@@ -155,14 +157,6 @@ impl Add<'_> {
         readiness::check(&mut answers)?;
         let recorded = Recorded::take(self.call, &self.id, &mut answers)?;
         Ok((recorded, Inputs::take(&self.call.node, &mut answers)))
-    }
-
-    /// The families an address will be of, as far as our own allocation is concerned.
-    fn families(&self) -> Result<(bool, bool), Error> {
-        Ok(match self.call.ids.address()? {
-            Some(address) => (address.is_ipv4(), address.is_ipv6()),
-            None => (self.call.conf.ipam.assign_ipv4, self.call.conf.ipam.assign_ipv6),
-        })
     }
 
     fn kernel(&self) -> Result<&Kernel, Error> {
@@ -268,7 +262,7 @@ impl Add<'_> {
     async fn finish(&self, success: &Success) -> Result<(), Error> {
         let addressing = Addressing {
             addresses: success.ips.iter().map(|ip| ip.address.address).collect(),
-            routes: ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect(),
+            routes: dataplane::default_routes(),
             host_routes: true,
             allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
         };

@@ -45,6 +45,11 @@ impl<'a> Delegate<'a> {
         Ok(success)
     }
 
+    /// Its CHECK.
+    pub async fn check(&self, deadline: Deadline) -> Result<(), Error> {
+        self.run(Command::Check, deadline).await.map(drop)
+    }
+
     /// Its DEL.
     pub async fn del(&self, deadline: Deadline) -> Result<(), Error> {
         self.run(Command::Del, deadline).await.map(drop)

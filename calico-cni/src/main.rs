@@ -35,8 +35,8 @@ impl Plugin for Calico {
         del::del(request)
     }
 
-    fn check(&self, _request: &Request) -> Result<String, Error> {
-        Ok(check::check())
+    fn check(&self, request: &Request) -> Result<String, Error> {
+        check::check(request)
     }
 }
 

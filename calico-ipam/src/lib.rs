@@ -13,6 +13,7 @@
 mod assign;
 mod audit;
 mod block;
+pub mod check;
 mod claim;
 mod error;
 mod go_rand;

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use calico_ipam::plugin;
+use calico_ipam::{check, plugin};
 use cni_spec::{Error, Plugin, Request, Success, Version};
 
 struct CalicoIpam;
@@ -28,9 +28,8 @@ impl Plugin for CalicoIpam {
         plugin::del(request)
     }
 
-    /// As upstream: verifies nothing.
-    fn check(&self, _request: &Request) -> Result<String, Error> {
-        Ok(String::new())
+    fn check(&self, request: &Request) -> Result<String, Error> {
+        check::check(request).map(|()| String::new())
     }
 }
 

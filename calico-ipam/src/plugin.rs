@@ -62,6 +62,25 @@ impl Call {
         Ok(self.conf.datastore.open(Deadline::after(self.conf.timeout)).await?)
     }
 
+    /// Opens the datastore for a call that only reads: an embedded store that is absent is not created.
+    pub async fn open_existing(&self) -> Result<Store, cni_spec::Error> {
+        if let DatastoreConf::Local(path) = &self.conf.datastore
+            && !path.exists()
+        {
+            let text = format!("nothing is recorded of the container: there is no store {}", path.display());
+            return Err(cni_spec::Error::internal(text));
+        }
+        self.open().await
+    }
+
+    /// The families that an ADD assigns addresses of.
+    pub fn families(&self) -> Result<Vec<IpVersion>, cni_spec::Error> {
+        Ok(match self.ids.address()? {
+            Some(address) => vec![IpVersion::of(address)],
+            None => self.conf.ipam.families(),
+        })
+    }
+
     /// Whether what was read shows that the embedded store lacks this node, or a pool that the configuration names.
     /// Other datastores are filled by others.
     pub fn must_seed(&self, inputs: &Result<Inputs, Error>) -> Result<bool, cni_spec::Error> {

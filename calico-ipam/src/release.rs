@@ -145,7 +145,8 @@ fn recount(counted: Stored<Handle>, left: Handle) -> Option<Write> {
     }
 }
 
-fn blocks_of(handle: &Handle) -> Vec<IpNetwork> {
+/// The blocks that a handle names.
+pub(crate) fn blocks_of(handle: &Handle) -> Vec<IpNetwork> {
     canonical(handle).block.keys().filter_map(|cidr| cidr.parse().ok()).collect()
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::error::{Error, code};
 use crate::fields::Fields;
 use crate::go_quote::{quote, quote_list};
+use crate::result::Success;
 use crate::version::{self, SUPPORTED, Version};
 
 /// The kernel's limit for the name of an interface, in bytes.
@@ -180,6 +181,21 @@ impl Request {
             version,
             version_text,
         })
+    }
+
+    /// `prevResult` of the configuration: what the last plugin of the list answered to the ADD, as the runtime kept it.
+    /// It must be there for a CHECK (CNI specification 1.0.0, section 2, "CHECK").
+    ///
+    /// # Errors
+    /// [`code::INVALID_CONFIG`]: there is none, or it is no result.
+    pub fn previous_result(&self) -> Result<Success, Error> {
+        let invalid = |why: &str| Error::new(code::INVALID_CONFIG, format!("{} needs prevResult: {why}", self.command));
+        let fields = Fields::of(&self.config, "").map_err(|error| invalid(&error.to_string()))?;
+        let Some(document) = fields.get("prevResult") else {
+            let advice = "the runtime must pass the result of the ADD; by hand, put it into the configuration";
+            return Err(invalid("the configuration has none").with_details(advice));
+        };
+        Success::of(document, self.version).map_err(|error| invalid(&error.msg))
     }
 }
 
@@ -386,6 +402,24 @@ mod tests {
         assert_eq!(request.stdin, stdin.as_bytes());
         assert_eq!(request.config.to_string(), stdin);
         assert!(!request.netns_override);
+    }
+
+    #[test]
+    fn the_result_of_the_add() {
+        let read = |config: &str| read(&environment("CHECK"), config).unwrap().previous_result();
+        let config = |result: &str| format!(r#"{{"name":"net1","cniVersion":"0.4.0","PrevResult":{result}}}"#);
+        let result =
+            r#"{"ips":[{"version":"4","address":"10.0.0.1/32"}],"interfaces":[{"name":"eth0","sandbox":"/n"}]}"#;
+        let result = read(&config(result)).unwrap();
+        assert_eq!((result.ips.len(), result.interfaces[0].name.as_str()), (1, "eth0"));
+        let of_another_version = r#"{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.1/32"}}"#;
+        assert_eq!(read(&config(of_another_version)).unwrap().ips[0].address.to_string(), "10.0.0.1/32");
+
+        let absent = read(&config("null")).unwrap_err();
+        assert_eq!(absent.code, code::INVALID_CONFIG);
+        assert_eq!(absent.msg, "CHECK needs prevResult: the configuration has none");
+        let malformed = read(&config(r#"{"ips":{}}"#)).unwrap_err();
+        assert_eq!(malformed.msg, "CHECK needs prevResult: ips: expected a list, found an object");
     }
 
     #[test]

@@ -114,6 +114,25 @@ impl Success {
         parse(text, default_version)
             .map_err(|error| Error { msg: format!("cannot read the plugin's result: {}", error.msg), ..error })
     }
+
+    /// Reads a result that stands in a JSON document, as [`Success::parse`] does.
+    ///
+    /// # Errors
+    /// As those of [`Success::parse`], without a word about where the result came from.
+    pub fn of(document: &Value, default_version: Version) -> Result<Self, Error> {
+        let fields = Fields::of(document, "")?;
+        let version = match fields.nonempty("cniVersion")? {
+            None => default_version,
+            Some(text) => Version::parse(text).ok_or_else(|| {
+                let supported = SUPPORTED.map(Version::as_str).join(", ");
+                Error::internal(format!("its cniVersion {text:?} is not supported, expected one of {supported}"))
+            })?,
+        };
+        match version {
+            Version::V0_1_0 | Version::V0_2_0 => legacy::parse_families(&fields),
+            Version::V0_3_0 | Version::V0_3_1 | Version::V0_4_0 | Version::V1_0_0 => parse_lists(&fields),
+        }
+    }
 }
 
 fn parse(text: &[u8], default_version: Version) -> Result<Success, Error> {
@@ -122,18 +141,7 @@ fn parse(text: &[u8], default_version: Version) -> Result<Success, Error> {
     }
     let document: Value =
         serde_json::from_slice(text).map_err(|error| Error::internal(format!("it is not valid JSON: {error}")))?;
-    let fields = Fields::of(&document, "")?;
-    let version = match fields.nonempty("cniVersion")? {
-        None => default_version,
-        Some(text) => Version::parse(text).ok_or_else(|| {
-            let supported = SUPPORTED.map(Version::as_str).join(", ");
-            Error::internal(format!("its cniVersion {text:?} is not supported, expected one of {supported}"))
-        })?,
-    };
-    match version {
-        Version::V0_1_0 | Version::V0_2_0 => legacy::parse_families(&fields),
-        Version::V0_3_0 | Version::V0_3_1 | Version::V0_4_0 | Version::V1_0_0 => parse_lists(&fields),
-    }
+    Success::of(&document, default_version)
 }
 
 fn render_current(result: &Success, version: Version) -> String {

@@ -1,7 +1,6 @@
 //! The commands beside ADD and DEL, and what a person types.
 
 use e2e::{Host, dual_stack};
-use serde_json::json;
 
 const EXECUTABLES: [&str; 2] = ["calico", "calico-ipam"];
 
@@ -14,28 +13,6 @@ fn version() {
         assert_eq!((answer.exit, answer.stdout.as_str()), (Some(0), text), "{answer:#?}");
     }
     assert_eq!(host.stored().0.len(), 0, "nothing is created to answer");
-}
-
-#[test]
-fn check() {
-    let host = Host::start();
-    let mut netconf = dual_stack();
-    let container = host.container("c1");
-    container.add(&netconf).run().result();
-    for version in ["0.4.0", "1.0.0"] {
-        netconf["cniVersion"] = json!(version);
-        for (executable, text) in [("calico", "OK\n"), ("calico-ipam", "")] {
-            let answer = container.call(executable, "CHECK", &netconf).run();
-            assert_eq!((answer.exit, answer.stdout.as_str()), (Some(0), text), "{answer:#?}");
-        }
-    }
-    netconf["cniVersion"] = json!("0.3.1");
-    for executable in EXECUTABLES {
-        let error = container.call(executable, "CHECK", &netconf).run().error();
-        assert_eq!((error.code, error.text.as_str()), (1, "config version does not allow CHECK"));
-    }
-    container.del(&dual_stack()).run().result();
-    host.assert_nothing_left();
 }
 
 #[test]

@@ -19,11 +19,11 @@ pub fn add(socket: &mut Socket, index: u32, address: IpAddr) -> Result<(), Netli
     socket.create(RouteNetlinkMessage::NewAddress(message))
 }
 
-/// The IPv6 addresses of one link. The kernel filters by index; one that cannot sends all, so the answer is filtered
-/// again.
-pub fn ipv6(socket: &mut Socket, index: u32) -> Result<Vec<Ipv6Addr>, NetlinkError> {
+/// The addresses of one link, of one family. The kernel filters by index; one that cannot sends all, so the answer is
+/// filtered again.
+pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result<Vec<IpAddr>, NetlinkError> {
     let mut question = AddressMessage::default();
-    question.header.family = AddressFamily::Inet6;
+    question.header.family = family;
     question.header.index = index;
     let mut addresses = Vec::new();
     for answer in socket.list(RouteNetlinkMessage::GetAddress(question))? {
@@ -31,10 +31,26 @@ pub fn ipv6(socket: &mut Socket, index: u32) -> Result<Vec<Ipv6Addr>, NetlinkErr
         if answer.header.index != index {
             continue;
         }
-        addresses.extend(answer.attributes.into_iter().find_map(|attribute| match attribute {
-            AddressAttribute::Address(IpAddr::V6(address)) => Some(address),
-            _ => None,
-        }));
+        let (mut local, mut other) = (None, None);
+        for attribute in answer.attributes {
+            match attribute {
+                // Of an address with a peer this is the own one, and `Address` the peer's.
+                AddressAttribute::Local(address) => local = Some(address),
+                AddressAttribute::Address(address) => other = Some(address),
+                _ => {}
+            }
+        }
+        addresses.extend(local.or(other));
     }
     Ok(addresses)
+}
+
+/// The IPv6 addresses of one link.
+pub fn ipv6(socket: &mut Socket, index: u32) -> Result<Vec<Ipv6Addr>, NetlinkError> {
+    let addresses = of_link(socket, index, AddressFamily::Inet6)?;
+    let ipv6 = |address| match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    };
+    Ok(addresses.into_iter().filter_map(ipv6).collect())
 }

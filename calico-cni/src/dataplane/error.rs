@@ -93,6 +93,9 @@ pub enum Error {
         /// The setting and the refusal.
         error: SysctlError,
     },
+    /// CHECK: the container's network is not what an ADD made.
+    #[error("{0}")]
+    Differs(String),
     /// A route of the container could not be added.
     #[error("failed to set up the routes of {ifname} in netns {}: {error}", netns.display())]
     ContainerRoute {
@@ -122,6 +125,9 @@ pub enum Error {
     Thread(String),
 }
 
+/// What helps where a CHECK finds a difference.
+pub const REMAKE: &str = "to have the container's network made anew, delete it and add it again";
+
 impl Error {
     /// What the operator can do beyond what the text says; empty where nothing is known.
     pub fn advice(&self) -> &'static str {
@@ -136,6 +142,7 @@ impl Error {
             Error::HostRoute { .. } => {
                 "the address is routed to another interface, perhaps one that is left of a container: DEL that container, or remove the interface"
             }
+            Error::Differs(_) => REMAKE,
             _ => "",
         }
     }

@@ -15,6 +15,10 @@ pub struct FoundLink {
     pub name: String,
     /// The hardware address; empty for links that have none.
     pub mac: Vec<u8>,
+    /// Whether it is set up (`IFF_UP`), which says nothing about its other end.
+    pub up: bool,
+    /// The MTU in bytes.
+    pub mtu: u32,
     /// The kernel's name for the kind ("veth", "dummy"); `None` for physical links and loopback.
     pub kind: Option<String>,
     /// `IFLA_LINK`: of a veth, the index of the other end.
@@ -43,11 +47,13 @@ fn read(socket: &mut Socket, mut question: LinkMessage) -> Result<Option<FoundLi
         Err(error) if error.is(Errno::ENODEV) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let mut found = FoundLink { index: answer.header.index, ..FoundLink::default() };
+    let up = answer.header.flags.contains(LinkFlags::Up);
+    let mut found = FoundLink { index: answer.header.index, up, ..FoundLink::default() };
     for attribute in answer.attributes {
         match attribute {
             LinkAttribute::IfName(name) => found.name = name,
             LinkAttribute::Address(mac) => found.mac = mac,
+            LinkAttribute::Mtu(mtu) => found.mtu = mtu,
             LinkAttribute::Link(peer) => found.peer = Some(peer),
             LinkAttribute::LinkNetNsId(id) => found.peer_namespace = Some(id),
             LinkAttribute::LinkInfo(infos) => {

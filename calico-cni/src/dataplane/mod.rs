@@ -5,7 +5,7 @@
 //! connections. The thread does its jobs in the order they are given.
 //!
 //! An ADD is `prepare`, which needs no address, then `finish`. A DEL is `take_down`, at once, and `delete`, beside
-//! other work.
+//! other work. A CHECK is `verify`.
 
 mod addresses;
 mod error;
@@ -14,6 +14,7 @@ mod namespace;
 mod routes;
 mod socket;
 mod sysctl;
+mod verify;
 mod veth;
 mod worker;
 
@@ -32,8 +33,9 @@ use std::time::{Duration, Instant};
 use ipnetwork::IpNetwork;
 use tokio::sync::oneshot;
 
-pub use error::Error;
+pub use error::{Error, REMAKE};
 pub use links::FoundLink;
+pub use verify::Expected;
 use worker::Worker;
 
 /// What the pair of interfaces shall be.
@@ -78,6 +80,11 @@ pub struct Addressing {
     pub host_routes: bool,
     /// Whether the container may forward. When not, forwarding is turned off, not left alone.
     pub allow_ip_forwarding: bool,
+}
+
+/// What a container reaches through its gateway unless something else is configured: everything.
+pub fn default_routes() -> Vec<IpNetwork> {
+    ["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect()
 }
 
 /// What [`Kernel::take_down`] found at the other end of the container's interface.
@@ -164,6 +171,14 @@ impl Kernel {
     /// have passed to that one.
     pub async fn take_down(&self, ifname: String, own_host_end: String) -> Result<HostEnd, Error> {
         self.give(move |worker, _| worker.take_down(&ifname, &own_host_end)).await
+    }
+
+    /// Finds the first difference between what a container's network has to be and what it is. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Differs`], or what kept it from being found out.
+    pub async fn verify(&self, expected: Expected) -> Result<(), Error> {
+        self.give(move |worker, _| worker.verify(&expected)).await
     }
 
     /// Removes a link of the host by name: a veth with its other end, wherever that is. `false`: there is none.

@@ -143,6 +143,57 @@ fn add(socket: &mut Socket, index: u32, destination: IpNetwork, gateway: Option<
         .map_err(|error| RouteError::Add { route: describe(index, destination, scope), error })
 }
 
+/// A unicast route, of any table.
+#[derive(Debug)]
+pub struct ListedRoute {
+    /// The destination; that of a default route has no bits.
+    pub destination: IpNetwork,
+    /// The next hop.
+    pub gateway: Option<IpAddr>,
+    /// The interface; `None` for a route over several.
+    pub index: Option<u32>,
+}
+
+/// All unicast routes of one family. For a container's namespace, which has few.
+pub fn list(socket: &mut Socket, ipv4: bool) -> Result<Vec<ListedRoute>, NetlinkError> {
+    let any = if ipv4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+    let mut question = RouteMessage::default();
+    question.header.address_family = family(any);
+    let mut routes = Vec::new();
+    for answer in socket.list(RouteNetlinkMessage::GetRoute(question))? {
+        let RouteNetlinkMessage::NewRoute(answer) = answer else { continue };
+        if answer.header.kind != RouteType::Unicast {
+            continue;
+        }
+        let (mut destination, mut gateway, mut index) = (any, None, None);
+        for attribute in answer.attributes {
+            match attribute {
+                RouteAttribute::Destination(found) => destination = address(found).unwrap_or(destination),
+                RouteAttribute::Gateway(found) => gateway = address(found),
+                RouteAttribute::Oif(found) => index = Some(found),
+                _ => {}
+            }
+        }
+        if let Ok(destination) = IpNetwork::new(destination, answer.header.destination_prefix_length) {
+            routes.push(ListedRoute { destination, gateway, index });
+        }
+    }
+    Ok(routes)
+}
+
+fn address(address: RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(address.into()),
+        RouteAddress::Inet6(address) => Some(address.into()),
+        _ => None,
+    }
+}
+
+/// Whether the host routes an address to this interface, as [`add_host`] does.
+pub fn leads_to(socket: &mut Socket, address: IpAddr, index: u32) -> Result<bool, NetlinkError> {
+    Ok(look_up(socket, address, Some(index))?.is_some())
+}
+
 struct FoundRoute {
     index: u32,
     scope: RouteScope,

@@ -19,6 +19,9 @@ const HEADER_LENGTH: usize = 16;
 /// far smaller.
 const RECEIVE_BUFFER: usize = 32 * 1024;
 
+/// How often a list is read that changes while it is read.
+const LIST_TRIES: u32 = 5;
+
 /// Why a netlink request brought no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
@@ -87,10 +90,16 @@ impl Socket {
             .ok_or_else(|| NetlinkError::Unexpected("an acknowledgement without the object asked for".into()))
     }
 
-    /// Reads a list. Ask only for lists the kernel can narrow to one link: those of the whole host grow with the number
+    /// Reads a list, a few times anew where it changes meanwhile. Ask only for lists the kernel can narrow to one link: those of the whole host grow with the number
     /// of containers.
     pub fn list(&mut self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
-        self.exchange(message, NLM_F_DUMP)
+        let mut tries = 1;
+        loop {
+            match self.exchange(message.clone(), NLM_F_DUMP) {
+                Err(NetlinkError::Interrupted) if tries < LIST_TRIES => tries += 1,
+                answer => return answer,
+            }
+        }
     }
 
     fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::links::{self, FoundLink};
 use super::namespace::Namespace;
 use super::socket::{NetlinkError, Socket};
-use super::sysctl::SysctlError;
+use super::sysctl::{Setting, SysctlError};
 use super::veth::{self, HOST_MAC};
 use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, routes, sysctl};
 
@@ -29,7 +29,7 @@ const HOST_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff,
 
 /// What the kernel thread holds between jobs. It opens each namespace when first needed.
 pub struct Worker {
-    netns: PathBuf,
+    pub(super) netns: PathBuf,
     host: Option<Side>,
     container: Option<Side>,
     in_container: bool,
@@ -38,9 +38,9 @@ pub struct Worker {
     prepared: Option<Pair>,
 }
 
-struct Side {
+pub(super) struct Side {
     namespace: Namespace,
-    socket: Socket,
+    pub(super) socket: Socket,
 }
 
 #[derive(Clone)]
@@ -73,13 +73,12 @@ impl Worker {
         let (host_index, has_host_mac) = self.settle_host_mac(&link.host_ifname, &mut warnings)?;
 
         if link.ipv6 {
-            self.enter_container()?;
-            sysctl::skip_duplicate_detection(&link.ifname).map_err(|error| self.container_sysctl(error))?;
+            self.set_in_container(&[sysctl::of_duplicate_detection(&link.ifname)])?;
         }
         self.enter_host()?;
-        let settings = sysctl::configure_host_end(&link.host_ifname, link.ipv4, link.ipv6);
+        let written = sysctl::write(&sysctl::of_host_end(&link.host_ifname, link.ipv4, link.ipv6));
         warnings.extend(
-            settings.map_err(|error| Error::Sysctl { scope: format!("interface: {}", link.host_ifname), error })?,
+            written.map_err(|error| Error::Sysctl { scope: format!("interface: {}", link.host_ifname), error })?,
         );
 
         self.set_host_up(&link.host_ifname, host_index, true)?;
@@ -89,8 +88,7 @@ impl Worker {
         })?;
 
         let ipv6_gateway = if link.ipv6 {
-            self.enter_container()?;
-            sysctl::enable_ipv6().map_err(|error| self.container_sysctl(error))?;
+            self.set_in_container(&sysctl::of_ipv6())?;
             Some(self.await_link_local(&link.host_ifname, host_index, has_host_mac, is_left)?)
         } else {
             None
@@ -139,14 +137,11 @@ impl Worker {
             })?;
         }
 
-        self.enter_container()?;
         if ipv4 {
-            sysctl::set_ipv4_forwarding(addressing.allow_ip_forwarding)
-                .map_err(|error| self.container_sysctl(error))?;
+            self.set_in_container(&[sysctl::of_forwarding(true, addressing.allow_ip_forwarding)])?;
         }
         if ipv6_gateway.is_some() {
-            sysctl::set_ipv6_forwarding(addressing.allow_ip_forwarding)
-                .map_err(|error| self.container_sysctl(error))?;
+            self.set_in_container(&[sysctl::of_forwarding(false, addressing.allow_ip_forwarding)])?;
         }
 
         if addressing.host_routes {
@@ -352,12 +347,17 @@ impl Worker {
         })
     }
 
-    fn container_link(&mut self, ifname: &str) -> Result<Option<FoundLink>, Error> {
+    pub(super) fn container_link(&mut self, ifname: &str) -> Result<Option<FoundLink>, Error> {
         links::find(&mut self.container()?.socket, ifname)
             .map_err(|error| netlink(format!("failed to look up {ifname} in netns {}", self.netns.display()), error))
     }
 
-    fn container_sysctl(&self, error: SysctlError) -> Error {
+    fn set_in_container(&mut self, settings: &[Setting]) -> Result<(), Error> {
+        self.enter_container()?;
+        sysctl::write(settings).map(drop).map_err(|error| self.container_sysctl(error))
+    }
+
+    pub(super) fn container_sysctl(&self, error: SysctlError) -> Error {
         Error::Sysctl { scope: format!("the container netns {}", self.netns.display()), error }
     }
 
@@ -370,7 +370,7 @@ impl Worker {
     }
 
     /// The host's side. Opened before the container's: the thread starts in the host's namespace.
-    fn host(&mut self) -> Result<&mut Side, Error> {
+    pub(super) fn host(&mut self) -> Result<&mut Side, Error> {
         if self.host.is_none() {
             let namespace = Namespace::current().map_err(Error::HostNetns)?;
             let socket =
@@ -382,7 +382,7 @@ impl Worker {
 
     /// The container's side. A socket stays in the namespace it was opened in, so only settings need the thread itself
     /// to change sides.
-    fn container(&mut self) -> Result<&mut Side, Error> {
+    pub(super) fn container(&mut self) -> Result<&mut Side, Error> {
         self.host()?;
         if self.container.is_none() {
             let path = self.netns.clone();
@@ -400,7 +400,7 @@ impl Worker {
         Ok(self.container.as_mut().expect("just set"))
     }
 
-    fn enter_host(&mut self) -> Result<(), Error> {
+    pub(super) fn enter_host(&mut self) -> Result<(), Error> {
         if self.in_container {
             self.host()?.namespace.enter().map_err(Error::HostNetns)?;
             self.in_container = false;
@@ -408,7 +408,7 @@ impl Worker {
         Ok(())
     }
 
-    fn enter_container(&mut self) -> Result<(), Error> {
+    pub(super) fn enter_container(&mut self) -> Result<(), Error> {
         self.container()?;
         if !self.in_container {
             let path = self.netns.clone();
@@ -419,7 +419,7 @@ impl Worker {
     }
 }
 
-fn netlink(attempt: String, error: NetlinkError) -> Error {
+pub(super) fn netlink(attempt: String, error: NetlinkError) -> Error {
     Error::Netlink { attempt, error }
 }
 

@@ -7,10 +7,19 @@ pub struct Difference {
     pub scenario: &'static str,
     /// The step, counted from 0.
     pub step: usize,
-    /// The details of our error; the recorded one has none.
-    pub details: &'static str,
+    /// What is there instead.
+    pub ours: Ours,
     /// Why it is better that way.
     pub reason: &'static str,
+}
+
+/// What is there instead of what was recorded.
+#[derive(Debug)]
+pub enum Ours {
+    /// The error has these details; the recorded one has none.
+    Details(&'static str),
+    /// An error, where the recorded call succeeded: its code, message and details.
+    Refusal(u32, &'static str, &'static str),
 }
 
 /// All deliberate differences. Each says exactly what is there instead of what was recorded, so that one which does not
@@ -19,44 +28,68 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         scenario: "ipam-alone",
         step: 2,
-        details: "it is held by net1.c2: delete that container, or choose another address",
+        ours: Ours::Details("it is held by net1.c2: delete that container, or choose another address"),
         reason: "the message names the address, and not who has it",
     },
     Difference {
         scenario: "ipam-alone",
         step: 3,
-        details: "enabled pools: 192.168.0.0/16",
+        ours: Ours::Details("enabled pools: 192.168.0.0/16"),
         reason: "the message does not say which addresses could be asked for",
     },
     Difference {
         scenario: "no-pools",
         step: 0,
-        details: "the datastore has no enabled IPv4 pool with a usable block size (20 to 32, 116 to 128): create one \
+        ours: Ours::Details(
+            "the datastore has no enabled IPv4 pool with a usable block size (20 to 32, 116 to 128): create one \
                   (with datastore_type local: name its CIDR in ipam.ipv4_pools)",
+        ),
         reason: "the message does not say what makes a pool qualified",
     },
     Difference {
         scenario: "full-pool",
         step: 0,
-        details: "add a pool, or delete containers that are no longer needed",
+        ours: Ours::Details("add a pool, or delete containers that are no longer needed"),
         reason: "the message does not say what to do",
     },
     Difference {
         scenario: "bad-pool",
         step: 0,
-        details: "enabled pools: 192.168.0.0/16",
+        ours: Ours::Details("enabled pools: 192.168.0.0/16"),
         reason: "the message does not say which pools could be asked for",
     },
     Difference {
         scenario: "not-initialised",
         step: 0,
-        details: "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        ours: Ours::Details(
+            "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        ),
         reason: "the message does not say what to do",
     },
     Difference {
         scenario: "not-initialised",
         step: 1,
-        details: "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        ours: Ours::Details(
+            "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",
+        ),
         reason: "the message does not say what to do",
     },
+    Difference {
+        scenario: "other-verbs",
+        step: 0,
+        ours: NO_RESULT,
+        reason: "CHECK verified nothing; the specification demands the result of the ADD",
+    },
+    Difference {
+        scenario: "other-verbs",
+        step: 1,
+        ours: NO_RESULT,
+        reason: "CHECK verified nothing; the specification demands the result of the ADD",
+    },
 ];
+
+const NO_RESULT: Ours = Ours::Refusal(
+    7,
+    "CHECK needs prevResult: the configuration has none",
+    "the runtime must pass the result of the ADD; by hand, put it into the configuration",
+);

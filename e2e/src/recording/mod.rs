@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::etcd::{Etcd, Options};
 
-pub use differences::{DIFFERENCES, Difference};
+pub use differences::{DIFFERENCES, Difference, Ours};
 pub use replay::{on_embedded_store, on_etcd};
 
 /// Stored objects: their paths, and the text that is stored.

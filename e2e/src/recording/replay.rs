@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::kernel::kernel_state;
 use super::objects::masked;
-use super::{DIFFERENCES, Objects, Recording, Step};
+use super::{DIFFERENCES, Objects, Ours, Recording, Step};
 use crate::call::Answer;
 use crate::container::Container;
 use crate::etcd::Etcd;
@@ -93,14 +93,23 @@ impl Replay<'_> {
 
     #[track_caller]
     fn assert_answer(&self, answer: &Answer, index: usize, step: &Step, what: &str) {
-        assert_eq!(answer.exit.map(i64::from), Some(step.exit), "{what}: {answer:#?}");
-        let mut expected = step.stdout.clone();
+        let (mut exit, mut expected) = (step.exit, step.stdout.clone());
         for difference in DIFFERENCES.iter().filter(|it| (it.scenario, it.step) == (self.scenario, index)) {
-            let mut error = parse(&expected);
-            assert_eq!(error.get("details"), None, "{what}: {difference:?}");
-            error["details"] = json!(difference.details);
-            expected = go_json::to_pretty(&error);
+            match difference.ours {
+                Ours::Details(details) => {
+                    let mut error = parse(&expected);
+                    assert_eq!(error.get("details"), None, "{what}: {difference:?}");
+                    error["details"] = json!(details);
+                    expected = go_json::to_pretty(&error);
+                }
+                Ours::Refusal(code, msg, details) => {
+                    assert_eq!(exit, 0, "{what}: {difference:?}");
+                    exit = 1;
+                    expected = go_json::to_pretty(&json!({ "code": code, "msg": msg, "details": details }));
+                }
+            }
         }
+        assert_eq!(answer.exit.map(i64::from), Some(exit), "{what}: {answer:#?}");
         assert_eq!(mask_mac(&answer.stdout).0, mask_mac(&expected).0, "{what}");
     }
 }

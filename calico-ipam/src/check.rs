@@ -1,0 +1,92 @@
+//! CHECK's part of address management: whether a container's addresses are still assigned to it.
+
+use std::net::IpAddr;
+
+use calico_datastore::{Datastore, Deadline, Stored, Timed, Want};
+use calico_model::{Block, Handle, IpVersion, Key};
+use calico_plugin::call;
+use cni_spec::Request;
+
+use crate::error::Error;
+use crate::plugin::Call;
+use crate::{Ipam, release};
+
+impl<D: Datastore> Ipam<D> {
+    /// The addresses that are assigned to a handle, as the blocks say: one read of all the blocks that it names. Of an
+    /// entry that names no block there are none: a handle may count too much.
+    pub async fn addresses_of(&self, handle: &Stored<Handle>) -> Result<Vec<IpAddr>, Error> {
+        let Key::Handle(id) = &handle.key else { return Ok(Vec::new()) };
+        let blocks = release::blocks_of(&handle.value);
+        let wants: Vec<Want> = blocks.iter().map(|&block| Want::Get(Key::Block(block))).collect();
+        let mut answers = self.store.read(&wants).await?;
+        let mut addresses = Vec::new();
+        for _ in &wants {
+            if let Some(Stored { value: block, .. }) = answers.get::<Block>()? {
+                addresses.extend(block.ordinals_of(id).filter_map(|ordinal| block.address(ordinal)));
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+/// Finds the first of `addresses` that is not assigned to the handle `id`, which was read before.
+///
+/// # Errors
+/// It names that address; or the blocks cannot be read.
+pub async fn verify<D: Datastore>(
+    ipam: &Ipam<D>,
+    id: &str,
+    handle: Option<Stored<Handle>>,
+    addresses: &[IpAddr],
+) -> Result<(), cni_spec::Error> {
+    let Some(handle) = handle else {
+        let text = format!("no address is assigned to the container: there is no handle {id}");
+        return Err(cni_spec::Error::internal(text).with_details(ADVICE));
+    };
+    let assigned = ipam.addresses_of(&handle).await?;
+    match addresses.iter().find(|address| !assigned.contains(address)) {
+        None => Ok(()),
+        Some(address) => {
+            let text = format!("address {address} is not assigned to handle {id}, which has {}", list(&assigned));
+            Err(cni_spec::Error::internal(text).with_details(ADVICE))
+        }
+    }
+}
+
+const ADVICE: &str = "another container may get the address: delete the container's network and add it again";
+
+fn list(addresses: &[IpAddr]) -> String {
+    match addresses {
+        [] => "none".to_owned(),
+        addresses => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The executable's CHECK: of each family that an ADD assigns, an address of the result must be assigned. Others of the
+/// result may be a later plugin's.
+pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
+    call::block_on(async {
+        let call = Call::read(request, &request.args, "ipam")?;
+        let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
+        let store = call.open_existing().await?;
+        let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
+        let id = call.ids.handle(&call.conf.network);
+        let handle = ipam.read_handle(&id).await?;
+        let assigned = match &handle {
+            Some(handle) => ipam.addresses_of(handle).await?,
+            None => Vec::new(),
+        };
+        for version in call.families()? {
+            let is_it = |address: &&IpAddr| IpVersion::of(**address) == version && result.contains(address);
+            if !assigned.iter().any(|address| is_it(&address)) {
+                let text = format!(
+                    "no IPv{version} address of the result ({}) is assigned to handle {id}, which has {}",
+                    list(&result),
+                    list(&assigned)
+                );
+                return Err(cni_spec::Error::internal(text).with_details(ADVICE));
+            }
+        }
+        Ok(())
+    })
+}
