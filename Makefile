@@ -12,13 +12,12 @@ CARGO_DENY := 0.20.2
 # them by the same rule.
 E2E_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/calico-e2e
 export E2E_CACHE
-GO_MOD := e2e/tools/go.mod
-GO_VERSION = $(shell awk '$$1 == "go" { print $$2 }' $(GO_MOD))
-# $(call version,MODULE): the version that go.mod requires.
-version = $(shell awk '$$1 == "$(1)" && NF > 1 { sub("v", "", $$2); print $$2 }' $(GO_MOD))
-ETCD := $(E2E_CACHE)/etcd-$(call version,go.etcd.io/etcd/server/v3)
-CNITOOL := $(E2E_CACHE)/cnitool-$(call version,github.com/containernetworking/cni)
+# $(call version,FOLDER,MODULE): the version that the go.mod in a folder requires.
+version = $(shell awk '$$1 == "$(2)" && NF > 1 { sub("v", "", $$2); print $$2 }' $(1)/go.mod)
+ETCD := $(E2E_CACHE)/etcd-$(call version,e2e/tools,go.etcd.io/etcd/server/v3)
+CNITOOL := $(E2E_CACHE)/cnitool-$(call version,e2e/tools,github.com/containernetworking/cni)
 ETCD_DEBIAN := $(E2E_CACHE)/etcd-3.4-debian
+CNI_PLUGINS := $(E2E_CACHE)/cni-plugins-$(call version,e2e/tools/plugins,github.com/containernetworking/plugins)
 CNI_PLUGINS_DEBIAN := $(E2E_CACHE)/cni-plugins-1.1.1-debian
 
 # Where demo keeps its objects: local or etcd.
@@ -90,7 +89,7 @@ check-lint: check-rust
 
 ## What tests run against -------------------------------------------------------------------------------------------
 
-servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS_DEBIAN)
+servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS) $(CNI_PLUGINS_DEBIAN)
 
 # Every folder appears complete or not at all, also where two checkouts build it at the same time: it is filled under
 # another name. $(call fill,COMMANDS): runs them with $$new, the folder to fill.
@@ -101,10 +100,14 @@ define fill
 	mv -T "$$new" $@ 2>/dev/null || [ -d $@ ]
 endef
 
-# $(call go_build,NAME,PACKAGE)
-go_build = (cd e2e/tools && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/$(1)" $(2))
-check_go = (cd e2e/tools && go list -m) >/dev/null 2>&1 || \
-	{ echo 'Go is missing or too old: install $(GO_VERSION) or later (https://go.dev/dl)'; exit 1; }
+# $(call go_build,FOLDER,PACKAGE): in the folder of a go.mod. The executable is called NAME, where that is given as a
+# third argument, else like the package.
+go_build = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/$(or $(3),$(notdir $(2)))" $(2))
+# $(call go_tools,FOLDER): everything that the go.mod in a folder lists as tools.
+go_tools = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/" tool)
+# $(call check_go,FOLDER)
+check_go = (cd $(1) && go list -m) >/dev/null 2>&1 || { echo "Go is missing or too old: install \
+	$$(awk '$$1 == "go" { print $$2 }' $(1)/go.mod) or later (https://go.dev/dl)"; exit 1; }
 
 # $(call unpack,PACKAGE,VERSION,FOLDER): files of a Debian package that is not installed, as that would start its
 # service.
@@ -117,14 +120,20 @@ unpack = echo 'servers: unpacking the Debian package $(1) $(2)'; \
 	dpkg-deb -x $(1)_*.deb package; mv package/$(3)/* .; rm -r package $(1)_*.deb; cd /
 
 $(ETCD):
-	@$(check_go)
+	@$(call check_go,e2e/tools)
 	@echo 'servers: building $(notdir $@), about a minute'
-	$(call fill,$(call go_build,etcd,go.etcd.io/etcd/server/v3); $(call go_build,etcdctl,go.etcd.io/etcd/etcdctl/v3))
+	$(call fill,$(call go_build,e2e/tools,go.etcd.io/etcd/server/v3,etcd); \
+	    $(call go_build,e2e/tools,go.etcd.io/etcd/etcdctl/v3,etcdctl))
 
 $(CNITOOL):
-	@$(check_go)
+	@$(call check_go,e2e/tools)
 	@echo 'servers: building $(notdir $@)'
-	$(call fill,$(call go_build,cnitool,github.com/containernetworking/cni/cnitool))
+	$(call fill,$(call go_build,e2e/tools,github.com/containernetworking/cni/cnitool))
+
+$(CNI_PLUGINS):
+	@$(call check_go,e2e/tools/plugins)
+	@echo 'servers: building $(notdir $@)'
+	$(call fill,$(call go_tools,e2e/tools/plugins))
 
 $(ETCD_DEBIAN):
 	$(call fill,$(call unpack,etcd-server,3.4,usr/bin))

@@ -37,7 +37,7 @@ pub use proxy::{Faults, Proxy};
 pub use random::Random;
 pub use report::{median, note};
 pub use runner::{Ran, Run, Runner};
-pub use servers::{Release, cnitool, etcdctl, reference_plugin};
+pub use servers::{Plugins, Release, cnitool, etcdctl, reference_plugin};
 pub use store::Stored;
 pub use tls::Identity;
 

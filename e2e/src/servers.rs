@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-/// The versions; the Makefile takes them from here, too.
+// The versions; the Makefile takes them from here, too.
 const GO_MOD: &str = include_str!("../tools/go.mod");
+const PLUGINS_GO_MOD: &str = include_str!("../tools/plugins/go.mod");
 
 /// A release of etcd to test against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +28,7 @@ impl Release {
     /// Its version, as far as it is chosen here.
     pub fn version(self) -> &'static str {
         match self {
-            Release::V3_6 => version("go.etcd.io/etcd/server/v3"),
+            Release::V3_6 => version(GO_MOD, "go.etcd.io/etcd/server/v3"),
             Release::Debian3_4 => "3.4",
         }
     }
@@ -40,22 +41,42 @@ pub fn etcdctl() -> PathBuf {
 
 /// The container runtimes' way of calling plugins, as a tool: it reads `.conflist` files.
 pub fn cnitool() -> PathBuf {
-    cached(&format!("cnitool-{}", version("github.com/containernetworking/cni")), "cnitool")
+    cached(&format!("cnitool-{}", version(GO_MOD, "github.com/containernetworking/cni")), "cnitool")
 }
 
-/// One of the CNI project's own plugins, such as `host-local`.
-pub fn reference_plugin(name: &str) -> PathBuf {
-    cached("cni-plugins-1.1.1-debian", name)
+/// A release of the CNI project's own plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plugins {
+    /// The newest, built from their Go module: those that its `go.mod` lists.
+    V1_9,
+    /// All of Debian's 1.1.1.
+    Debian1_1,
+}
+
+impl Plugins {
+    /// Both.
+    pub const ALL: [Plugins; 2] = [Plugins::V1_9, Plugins::Debian1_1];
+}
+
+/// One of the CNI project's own plugins, such as `host-local`. The others are in the same folder.
+pub fn reference_plugin(release: Plugins, name: &str) -> PathBuf {
+    match release {
+        Plugins::V1_9 => {
+            let version = version(PLUGINS_GO_MOD, "github.com/containernetworking/plugins");
+            cached(&format!("cni-plugins-{version}"), name)
+        }
+        Plugins::Debian1_1 => cached("cni-plugins-1.1.1-debian", name),
+    }
 }
 
 fn etcd_folder() -> String {
-    format!("etcd-{}", version("go.etcd.io/etcd/server/v3"))
+    format!("etcd-{}", version(GO_MOD, "go.etcd.io/etcd/server/v3"))
 }
 
-/// The version of a module that `go.mod` requires.
-fn version(module: &str) -> &'static str {
+/// The version of a module that a `go.mod` requires.
+fn version(go_mod: &'static str, module: &str) -> &'static str {
     let required = |line: &'static str| line.trim_start().strip_prefix(module)?.strip_prefix(" v")?.split(' ').next();
-    GO_MOD.lines().find_map(required).unwrap_or_else(|| panic!("go.mod does not require {module}"))
+    go_mod.lines().find_map(required).unwrap_or_else(|| panic!("go.mod does not require {module}"))
 }
 
 /// A file of the cache: `E2E_CACHE`, else `calico-e2e` in the user's cache. The Makefile has the same rule.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Container, Etcd, Host, Options, Place, cnitool, executables_folder, reference_plugin, tool};
+use e2e::{Container, Etcd, Host, Options, Place, Plugins, cnitool, executables_folder, reference_plugin, tool};
 use serde_json::{Value, json};
 
 const README: &str = include_str!("../../README.md");
@@ -38,7 +38,7 @@ impl<'h> Tool<'h> {
     }
 
     fn run(&self, verb: &str, container: &Container<'_>) -> Output {
-        let reference = reference_plugin("portmap");
+        let reference = reference_plugin(Plugins::V1_9, "portmap");
         let plugins = [executables_folder(), reference.parent().expect("it is in a folder").to_owned()];
         let plugins = std::env::join_paths(plugins).expect("no colon in it");
         let mut command = self.host.program(&cnitool());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Etcd, Faults, Host, Options, Place, Release, cnitool, note, reference_plugin};
+use e2e::{Etcd, Faults, Host, Options, Place, Plugins, Release, cnitool, note, reference_plugin};
 use serde_json::json;
 
 /// This crate's executable `proxy`.
@@ -268,8 +268,11 @@ fn the_tools_run() {
     let host = Host::start();
     let mut cnitool = Command::new(cnitool());
     assert!(String::from_utf8_lossy(&cnitool.output().unwrap().stderr).contains("cnitool"));
-    let version = outcome(host.command("env").arg("CNI_COMMAND=VERSION").arg(reference_plugin("host-local")), &[]);
-    assert!(String::from_utf8_lossy(&version.stdout).contains("supportedVersions"), "{version:?}");
+    for (release, newest) in [(Plugins::V1_9, "\"1.1.0\""), (Plugins::Debian1_1, "\"1.0.0\"")] {
+        let plugin = reference_plugin(release, "host-local");
+        let version = outcome(host.command("env").arg("CNI_COMMAND=VERSION").arg(plugin), &[]);
+        assert!(String::from_utf8_lossy(&version.stdout).contains(newest), "{version:?}");
+    }
 }
 
 /// The network namespace that a process or a place is in.
