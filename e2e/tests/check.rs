@@ -1,8 +1,10 @@
 //! CHECK: says yes to what an ADD made, names the first difference from it, and changes nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use e2e::{Call, Container, Etcd, Faults, Host, Options, Place, dual_stack};
+use e2e::{
+    Call, Container, Etcd, Faults, Host, Options, Place, Plugins, dual_stack, executables_folder, reference_plugin,
+};
 use serde_json::{Value, json};
 
 /// A network on an etcd with one node.
@@ -275,6 +277,34 @@ fn the_record_and_the_allocation_are_looked_at() {
         container.del(netconf).run().result();
     }
     etcd.assert_nothing_left(&[host]);
+}
+
+/// The IPAM plugin's own CHECK is part of it, and its error is the answer.
+#[test]
+fn another_ipam_plugin_checks_its_own() {
+    for release in Plugins::ALL {
+        let host = Host::start();
+        let container = host.container("c1");
+        let mut netconf = dual_stack();
+        netconf["ipam"] = json!({
+            "type": "host-local",
+            "ranges": [[{ "subnet": "10.66.0.0/24" }], [{ "subnet": "fd66::/64" }]],
+        });
+        let path = format!("{}:{}", executables_folder().display(), folder_of(release).display());
+        let call = |verb: &str, netconf: &Value| container.call("calico", verb, netconf).env("CNI_PATH", &path);
+        let result = call("ADD", &netconf).run().result();
+        let answer = call("CHECK", &with_result(&netconf, &result)).run();
+        assert_eq!((answer.exit, answer.stdout.as_str()), (Some(0), "OK\n"), "{answer:#?}");
+        host.run("sh", &["-c", "rm /var/lib/cni/networks/net1/10.66.* /var/lib/cni/networks/net1/fd66*"]);
+        let error = call("CHECK", &with_result(&netconf, &result)).run().error();
+        assert!(error.text.starts_with("host-local: Failed to find address added by container c1"), "{error:?}");
+        call("DEL", &netconf).run().result();
+        host.assert_nothing_left();
+    }
+}
+
+fn folder_of(release: Plugins) -> PathBuf {
+    reference_plugin(release, "host-local").parent().expect("it is in a folder").to_owned()
 }
 
 #[test]
