@@ -14,6 +14,7 @@ use calico_model::endpoint_name::EndpointId;
 use calico_model::{IpVersion, WorkloadEndpoint};
 use calico_plugin::config::LinkSettings;
 use calico_plugin::lock::HostLock;
+use calico_plugin::log::Value::{Millis, Plain, Text};
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::result::{Interface, Ip};
@@ -51,7 +52,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
         if let Err(error) = &result {
-            call.log.error("ADD failed", &[("container", &call.ids.container_id), ("error", error)]);
+            call.log.error("ADD failed", &[("container", Text(&call.ids.container_id)), ("error", Plain(error))]);
             if let Some(store) = opened.get() {
                 done.undo(&call, store).await;
             }
@@ -127,17 +128,16 @@ impl Add<'_> {
         let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
         let lacks_profile = recorded.lacks_profile;
         endpoint::write(&self.timed(), self.call, &endpoint, Expect::Absent, lacks_profile).await?;
-        let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
         self.call.log.info(
             "networked the container",
             &[
-                ("addresses", &plugin::addresses(&success)),
-                ("container", &self.call.ids.container_id),
-                ("interface", &endpoint.spec.interface_name),
-                ("ms_assigned", &ms(assigned)),
-                ("ms_kernel", &ms(self.kernel()?.busy())),
-                ("ms_read", &ms(read)),
-                ("ms_total", &ms(started.elapsed())),
+                ("addresses", Text(&plugin::addresses(&success))),
+                ("container", Text(&self.call.ids.container_id)),
+                ("interface", Text(&endpoint.spec.interface_name)),
+                ("ms_assigned", Millis(assigned)),
+                ("ms_kernel", Millis(self.kernel()?.busy())),
+                ("ms_read", Millis(read)),
+                ("ms_total", Millis(started.elapsed())),
             ],
         );
         Ok(self.result(success, &endpoint))
@@ -239,7 +239,7 @@ impl Add<'_> {
         let Stored { key, revision, value } = endpoint;
         self.call.log.warning(
             "the recorded network of the container is gone: making it anew",
-            &[("container", &self.call.ids.container_id), ("interface", &value.spec.interface_name)],
+            &[("container", Text(&self.call.ids.container_id)), ("interface", Text(&value.spec.interface_name))],
         );
         let store = self.timed();
         endpoint::delete(&store, &key, Some(&value.metadata.uid), Some(revision)).await?;
@@ -302,7 +302,7 @@ impl Add<'_> {
             endpoint.spec.profiles.push(network.clone());
             endpoint::write(&self.timed(), self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
         }
-        self.call.log.info("the container is networked already", &[("container", &self.call.ids.container_id)]);
+        self.call.log.info("the container is networked already", &[("container", Text(&self.call.ids.container_id))]);
         Ok(self.result(Success { ips, ..Success::default() }, &endpoint))
     }
 

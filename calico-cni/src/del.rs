@@ -8,6 +8,7 @@ use calico_datastore::{Datastore, Deadline, Entry, Store, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
 use calico_model::{Handle, Key, Kind, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
+use calico_plugin::log::Value::Text;
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::{Error, Request};
@@ -33,7 +34,7 @@ pub fn del(request: &Request) -> Result<(), Error> {
             cleanup.remove_elsewhere(&recorded, &kernel).await?;
         }
         cleanup.release(recorded).await?;
-        call.log.info("DEL done", &[("container", &call.ids.container_id)]);
+        call.log.info("DEL done", &[("container", Text(&call.ids.container_id))]);
         Ok(())
     }))
 }
@@ -47,7 +48,7 @@ async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Result<Ho
     if let HostEnd::OfAnother(interface) = &host_end {
         let container = &call.ids.container_id;
         let message = "left another container's interface alone";
-        call.log.warning(message, &[("container", container), ("interface", interface)]);
+        call.log.warning(message, &[("container", Text(container)), ("interface", Text(interface))]);
     }
     Ok(host_end)
 }
@@ -145,7 +146,7 @@ impl<'a> Cleanup<'a> {
         }
         if recorded.has_another {
             let container = &call.ids.container_id;
-            call.log.info("the container's other interface keeps the addresses", &[("container", container)]);
+            call.log.info("the container's other interface keeps the addresses", &[("container", Text(container))]);
             return Ok(());
         }
         if !call.conf.ipam.in_process() {

@@ -6,6 +6,7 @@ use calico_datastore::{Datastore, Deadline, Store, Timed};
 use calico_ipam::Lease;
 use calico_ipam::plugin::{Call, UNDO_TIME};
 use calico_model::Key;
+use calico_plugin::log::Value::{Plain, Text};
 
 use crate::dataplane::Kernel;
 use crate::delegate::Delegate;
@@ -43,7 +44,10 @@ impl Done<'_> {
         let end = Deadline::after(UNDO_TIME);
         let part = || end.at_most(UNDO_TIME / 3);
         let failed = |what: &str, error: &dyn std::fmt::Display| {
-            call.log.error("could not undo everything: that is left to a DEL", &[("what", &what), ("error", error)]);
+            call.log.error(
+                "could not undo everything: that is left to a DEL",
+                &[("what", Text(what)), ("error", Plain(error))],
+            );
         };
         if let Some((key, uid)) = self.endpoint.get()
             && let Err(error) = forget(&Timed::new(store, part()), key, uid).await

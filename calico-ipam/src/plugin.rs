@@ -7,6 +7,7 @@ use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
 use calico_model::{Handle, IpPool, IpVersion, timestamp};
 use calico_plugin::config::{DatastoreConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
+use calico_plugin::log::Value::{Plain, Text};
 use calico_plugin::{Identifiers, Log, NetConf, call, node_name};
 use cni_spec::error::code;
 use cni_spec::result::{Ip, Route};
@@ -121,7 +122,7 @@ impl Call {
         if let Err(error) = ipam.undo(lease).await {
             self.log.error(
                 "could not take back addresses, if there are any: that is left to a DEL",
-                &[("error", &error), ("handle", &lease.handle())],
+                &[("error", Plain(&error)), ("handle", Text(lease.handle()))],
             );
         }
     }
@@ -233,7 +234,7 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
         match (&result, opened.get()) {
             (Ok(success), _) => {
                 let addresses = addresses(success);
-                call.log.info("assigned", &[("addresses", &addresses), ("handle", &lease.handle())]);
+                call.log.info("assigned", &[("addresses", Text(&addresses)), ("handle", Text(lease.handle()))]);
             }
             (Err(_), Some(store)) => call.undo(store, &lease, Deadline::after(UNDO_TIME)).await,
             (Err(_), None) => {}
@@ -257,7 +258,7 @@ pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
             handles = ipam.read_handles(call.handles()).await?;
         }
         call.release(store, handles).await?;
-        call.log.info("released", &[("handle", &call.handles()[0])]);
+        call.log.info("released", &[("handle", Text(&call.handles()[0]))]);
         Ok(())
     })
 }

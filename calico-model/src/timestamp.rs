@@ -1,4 +1,4 @@
-//! The two textual forms in which Calico stores points in time, both in UTC.
+//! The textual forms of points in time: the two in which Calico stores them, in UTC, and that of its logs.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -57,7 +57,7 @@ pub fn go_text(time: SystemTime) -> String {
     )
 }
 
-/// A log line's time, `2026-01-02 03:04:05.123`, in milliseconds.
+/// A log line's time, `2026-01-02 03:04:05.123`, in milliseconds. It is shown in UTC: for another zone, move it.
 pub fn log_text(time: SystemTime) -> String {
     let since = since_epoch(time);
     let c = civil(since.as_secs());

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::log::Log;
+use crate::log::Value::{Plain, Text};
 
 /// How long to wait for the lock.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -34,7 +35,10 @@ impl HostLock {
     /// and the call goes on without the lock.
     pub async fn acquire(path: &Path, patience: Duration, log: &Log) -> Result<HostLock, Error> {
         let unlocked = |reason: String| {
-            log.warning("going on without the host lock", &[("file", &path.display()), ("reason", &reason)]);
+            log.warning(
+                "going on without the host lock",
+                &[("file", Text(&path.to_string_lossy())), ("reason", Plain(&reason))],
+            );
             Ok(HostLock { held: None })
         };
         let file = match open(path) {

@@ -1,7 +1,12 @@
 //! The log: upstream's line format, on stderr and, where configured, in a file. Never a secret in it, and never a
 //! failure because of it (invariant 6 of the design).
 
-use std::fmt::{Display, Write as _};
+mod line;
+#[cfg(test)]
+mod scratch;
+mod zone;
+
+use std::cell::OnceCell;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,7 +14,10 @@ use std::panic::Location;
 use std::path::Path;
 use std::time::SystemTime;
 
-use calico_model::timestamp;
+pub use line::{Field, Value};
+
+use line::Entry;
+use zone::Zone;
 
 /// How much is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,9 +52,6 @@ impl Level {
     }
 }
 
-/// A field of a line.
-pub type Field<'a> = (&'a str, &'a dyn Display);
-
 /// Where one process logs.
 #[derive(Debug)]
 pub struct Log {
@@ -54,12 +59,13 @@ pub struct Log {
     level: Level,
     stderr: bool,
     file: Option<File>,
+    zone: OnceCell<Zone>,
 }
 
 impl Log {
     /// A log of `component`: `cni-plugin` or `ipam`. A file that cannot be opened is a warning on stderr.
     pub fn open(component: &'static str, level: Level, file: Option<&Path>) -> Log {
-        let mut log = Log { component, level, stderr: true, file: None };
+        let mut log = Log { component, level, stderr: true, file: None, zone: OnceCell::new() };
         if let Some(path) = file {
             if let Some(folder) = path.parent() {
                 // A failure shows when the file cannot be opened.
@@ -67,7 +73,10 @@ impl Log {
             }
             match OpenOptions::new().append(true).create(true).mode(0o644).open(path) {
                 Ok(file) => log.file = Some(file),
-                Err(error) => log.warning("cannot log to the file", &[("error", &error), ("file", &path.display())]),
+                Err(error) => log.warning(
+                    "cannot log to the file",
+                    &[("error", Value::Plain(&error)), ("file", Value::Text(&path.to_string_lossy()))],
+                ),
             }
         }
         log
@@ -75,7 +84,7 @@ impl Log {
 
     /// A log that goes nowhere.
     pub fn silent() -> Log {
-        Log { component: "", level: Level::Error, stderr: false, file: None }
+        Log { component: "", level: Level::Error, stderr: false, file: None, zone: OnceCell::new() }
     }
 
     /// Logs what failed.
@@ -106,7 +115,9 @@ impl Log {
         if level > self.level {
             return;
         }
-        let line = render(self.component, level, message, fields, place, SystemTime::now(), std::process::id());
+        let entry = Entry { level: level.text(), component: self.component, place, message, fields };
+        let zone = self.zone.get_or_init(Zone::of_process);
+        let line = entry.line(zone.shift(SystemTime::now()), std::process::id());
         // One write each, so that lines of several processes do not mix. There is nowhere to report a failure.
         if self.stderr {
             let _ = std::io::stderr().write_all(line.as_bytes());
@@ -117,47 +128,9 @@ impl Log {
     }
 }
 
-fn render(
-    component: &str,
-    level: Level,
-    message: &str,
-    fields: &[Field<'_>],
-    place: &Location<'_>,
-    now: SystemTime,
-    pid: u32,
-) -> String {
-    let file = place.file().rsplit('/').next().unwrap_or_default();
-    let time = timestamp::log_text(now);
-    let mut line = format!("{time} [{}][{pid}] {component}/{file} {}: {message}", level.text(), place.line());
-    let mut fields = fields.to_vec();
-    fields.sort_by_key(|(key, _)| *key);
-    for (key, value) in fields {
-        let value = value.to_string();
-        let plain = !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_./:@+".contains(c));
-        // Writing to a string cannot fail.
-        let _ = if plain { write!(line, " {key}={value}") } else { write!(line, " {key}={value:?}") };
-    }
-    line.push('\n');
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
-
-    #[test]
-    fn lines_have_the_known_form() {
-        let now = UNIX_EPOCH + Duration::from_millis(1_767_323_045_007);
-        let fields: [Field<'_>; 2] = [("node", &"n 1"), ("ip", &"10.0.0.1/32")];
-        let place = Location::caller();
-        let line = render("ipam", Level::Warning, "took an address", &fields, place, now, 42);
-        let expected = format!(
-            "2026-01-02 03:04:05.007 [WARNING][42] ipam/log.rs {}: took an address ip=10.0.0.1/32 node=\"n 1\"\n",
-            place.line()
-        );
-        assert_eq!(line, expected);
-    }
 
     #[test]
     fn warning_is_no_level_to_choose() {
