@@ -37,7 +37,7 @@ impl Call {
     /// Reads a request; `args` are its `CNI_ARGS`, as far as they shall be seen.
     pub fn read(request: &Request, args: &str, component: &'static str) -> Result<Call, cni_spec::Error> {
         let conf = NetConf::parse(request)?;
-        let log = Log::open(component, conf.log_level, conf.log_file.as_deref());
+        let log = Log::open(component, conf.log_level, conf.log_file.as_ref());
         let node = node_name::determine(&conf.node)?;
         let ids = Identifiers::read(request, args)?;
         Ok(Call { conf, ids, node, log, now: SystemTime::now() })

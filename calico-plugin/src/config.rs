@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 
 pub use crate::datastore::DatastoreConf;
 use crate::error::Error;
-use crate::log::Level;
+use crate::log::{FileConf, Level, Limits};
 use crate::variables::Variables;
 
 /// The time a call has for datastore and kernel unless the configuration says otherwise.
@@ -39,7 +39,7 @@ pub struct NetConf {
     /// What to log.
     pub log_level: Level,
     /// Where to log besides stderr.
-    pub log_file: Option<PathBuf>,
+    pub log_file: Option<FileConf>,
 }
 
 /// The part of the configuration that only an ADD needs: a DEL must not fail because of it.
@@ -232,7 +232,7 @@ impl NetConf {
             lock_file: text("ipam_lock_file")?.unwrap_or_else(|| "/var/run/calico/ipam.lock".to_owned()).into(),
             timeout,
             log_level: Level::parse(fields.string("log_level").map_err(wrong)?.unwrap_or_default()),
-            log_file: text("log_file_path")?.map(PathBuf::from),
+            log_file: log_file(&fields)?,
             datastore: datastore?,
         })
     }
@@ -241,6 +241,14 @@ impl NetConf {
 /// A key's value is of a wrong type.
 pub(crate) fn wrong(error: FieldError) -> Error {
     Error::Config(error.to_string())
+}
+
+fn log_file(fields: &Fields<'_>) -> Result<Option<FileConf>, Error> {
+    let number = |key| Ok::<i64, Error>(fields.integer(key).map_err(wrong)?.unwrap_or(0));
+    let (megabytes, days) = (number("log_file_max_size")?, number("log_file_max_age")?);
+    let limits = Limits::configured(megabytes, days, number("log_file_max_count")?);
+    let path = fields.nonempty("log_file_path").map_err(wrong)?;
+    Ok(path.map(|path| FileConf { path: path.into(), limits }))
 }
 
 fn ipam_conf(ipam: Option<&Fields<'_>>) -> Result<IpamConf, Error> {
@@ -356,6 +364,25 @@ mod tests {
             parse("fd00::/64").unwrap_err(),
             "error parsing pool \"fd00::/64\": \"fd00::\" isn't a IPv4 address"
         );
+    }
+
+    #[test]
+    fn the_log_file_has_limits_of_the_right_type() {
+        let file = |key: &str, value: Value| {
+            let conf =
+                parse(json!({"datastore_type": "local", "log_file_path": "/var/log/calico/cni/cni.log", key: value}));
+            conf.map(|conf| conf.log_file.unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(file("log_file_max_size", json!(0)).unwrap().limits, Limits::configured(0, 0, 0));
+        assert_eq!(file("log_file_max_size", json!(5)).unwrap().limits, Limits::configured(5, 0, 0));
+        assert_eq!(file("log_file_max_age", json!(5)).unwrap().limits, Limits::configured(0, 5, 0));
+        assert_eq!(file("LOG_FILE_MAX_COUNT", json!(5)).unwrap().limits, Limits::configured(0, 0, 5));
+        for key in ["log_file_max_size", "log_file_max_age", "log_file_max_count"] {
+            let expected = format!("failed to load netconf: {key}: expected an integer, found a string");
+            assert_eq!(file(key, json!("5")).unwrap_err(), expected);
+        }
+        let conf = parse(json!({"datastore_type": "local", "log_file_path": "", "log_file_max_size": 5})).unwrap();
+        assert!(conf.log_file.is_none());
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! The log: upstream's line format, on stderr and, where configured, in a file. Never a secret in it, and never a
 //! failure because of it (invariant 6 of the design).
 
+mod file;
 mod line;
+mod rotated;
 #[cfg(test)]
 mod scratch;
 mod zone;
 
-use std::cell::OnceCell;
-use std::fs::{File, OpenOptions};
+use std::cell::{OnceCell, RefCell};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::panic::Location;
-use std::path::Path;
 use std::time::SystemTime;
 
+pub use file::FileConf;
 pub use line::{Field, Value};
+pub use rotated::Limits;
 
+use file::LogFile;
 use line::Entry;
 use zone::Zone;
 
@@ -58,25 +60,26 @@ pub struct Log {
     component: &'static str,
     level: Level,
     stderr: bool,
-    file: Option<File>,
+    /// Not any more after it could not be written once: one warning is enough.
+    file: RefCell<Option<LogFile>>,
     zone: OnceCell<Zone>,
 }
 
 impl Log {
     /// A log of `component`: `cni-plugin` or `ipam`. A file that cannot be opened is a warning on stderr.
-    pub fn open(component: &'static str, level: Level, file: Option<&Path>) -> Log {
-        let mut log = Log { component, level, stderr: true, file: None, zone: OnceCell::new() };
-        if let Some(path) = file {
-            if let Some(folder) = path.parent() {
-                // A failure shows when the file cannot be opened.
-                let _ = std::fs::create_dir_all(folder);
-            }
-            match OpenOptions::new().append(true).create(true).mode(0o644).open(path) {
-                Ok(file) => log.file = Some(file),
-                Err(error) => log.warning(
-                    "cannot log to the file",
-                    &[("error", Value::Plain(&error)), ("file", Value::Text(&path.to_string_lossy()))],
-                ),
+    #[track_caller]
+    pub fn open(component: &'static str, level: Level, file: Option<&FileConf>) -> Log {
+        let log = Log { component, level, stderr: true, file: RefCell::default(), zone: OnceCell::new() };
+        if let Some(conf) = file {
+            match LogFile::open(conf.clone()) {
+                Ok(file) => *log.file.borrow_mut() = Some(file),
+                Err(error) => {
+                    let file = conf.path.to_string_lossy();
+                    log.warning(
+                        "cannot log to the file",
+                        &[("error", Value::Plain(&error)), ("file", Value::Text(&file))],
+                    );
+                }
             }
         }
         log
@@ -84,7 +87,7 @@ impl Log {
 
     /// A log that goes nowhere.
     pub fn silent() -> Log {
-        Log { component: "", level: Level::Error, stderr: false, file: None, zone: OnceCell::new() }
+        Log { component: "", level: Level::Error, stderr: false, file: RefCell::default(), zone: OnceCell::new() }
     }
 
     /// Logs what failed.
@@ -115,16 +118,32 @@ impl Log {
         if level > self.level {
             return;
         }
+        let now = SystemTime::now();
         let entry = Entry { level: level.text(), component: self.component, place, message, fields };
-        let zone = self.zone.get_or_init(Zone::of_process);
-        let line = entry.line(zone.shift(SystemTime::now()), std::process::id());
+        let line = entry.line(self.zone.get_or_init(Zone::of_process).shift(now), std::process::id());
         // One write each, so that lines of several processes do not mix. There is nowhere to report a failure.
         if self.stderr {
             let _ = std::io::stderr().write_all(line.as_bytes());
         }
-        if let Some(mut file) = self.file.as_ref() {
-            let _ = file.write_all(line.as_bytes());
+        for (message, error) in self.write_to_file(&line, now) {
+            self.line(Level::Warning, message, &[("error", Value::Plain(&error))], place);
         }
+    }
+
+    /// Writes a line to the file, if there is one; answers what is to be told of it.
+    fn write_to_file(&self, line: &str, now: SystemTime) -> Vec<(&'static str, std::io::Error)> {
+        let mut troubles = Vec::new();
+        let mut place = self.file.borrow_mut();
+        if let Some(file) = place.as_mut() {
+            if let Err(error) = file.make_room(line.len(), now) {
+                troubles.push(("cannot rotate the log file, or remove old ones", error));
+            }
+            if let Err(error) = file.append(line.as_bytes()) {
+                troubles.push(("cannot write the log file: this call leaves it alone", error));
+                *place = None;
+            }
+        }
+        troubles
     }
 }
 
@@ -141,6 +160,13 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_is_no_failure() {
-        Log::open("ipam", Level::Error, Some(Path::new("/proc/no/such/log"))).error("still here", &[]);
+        let limits = Limits::configured(0, 0, 0);
+        // No folder can be made, a folder, and a full disk.
+        for path in ["/proc/no/such/log", "/proc", "/dev/full"] {
+            let log = Log::open("ipam", Level::Error, Some(&FileConf { path: path.into(), limits }));
+            log.error("still here", &[]);
+            log.error("still here", &[]);
+            assert!(log.file.borrow().is_none());
+        }
     }
 }
