@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use calico_datastore::{Datastore, Deadline, Expect, Store, Stored, Timed};
 use calico_ipam::Inputs;
@@ -36,6 +36,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             true => None,
             false => Some(Delegate::find(&call.conf, request)?),
         };
+        let whole = call.phase();
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
         let work = async {
@@ -51,10 +52,17 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             Add { request, call: &call, id, store, deadline, link, done: &done }.run(lock).await
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
-        if let Err(error) = &result {
-            call.log.error("ADD failed", &[("container", Text(&call.ids.container_id)), ("error", Plain(error))]);
-            if let Some(store) = opened.get() {
-                done.undo(&call, store).await;
+        match &result {
+            Ok(success) => {
+                let kernel = done.kernel.get().map(Kernel::busy).unwrap_or_default();
+                let addresses = plugin::addresses(success);
+                whole.end("ADD done", &[("addresses", Text(&addresses)), ("ms_kernel", Millis(kernel))]);
+            }
+            Err(error) => {
+                call.failed("ADD", error);
+                if let Some(store) = opened.get() {
+                    done.undo(&call, store).await;
+                }
             }
         }
         result
@@ -76,7 +84,6 @@ impl Add<'_> {
     /// Holds the host lock to the end: until the record is written, another call could not tell this container's
     /// interface from one that was left over.
     async fn run(&self, _lock: Option<HostLock>) -> Result<Success, Error> {
-        let started = Instant::now();
         let store = self.timed();
         let (mut recorded, mut inputs) = self.read(&store).await?;
         if self.call.must_seed(&inputs)? {
@@ -89,14 +96,18 @@ impl Add<'_> {
             }
             self.forget(endpoint).await?;
         }
-        let read = started.elapsed();
 
         let assigning = async {
             match self.done.delegate {
                 None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
                 Some(delegate) => {
                     self.done.delegated.set(true);
+                    let phase = self.call.phase();
                     let success = delegate.add(delegate.deadline(&self.call.conf)).await;
+                    if let Ok(success) = &success {
+                        let fields = [("addresses", Text(&plugin::addresses(success)))];
+                        phase.end("the IPAM plugin assigned the addresses", &fields);
+                    }
                     // Its time, with its wait for the host lock, was its own.
                     self.deadline.set(Deadline::after(self.call.conf.timeout));
                     success
@@ -120,26 +131,15 @@ impl Add<'_> {
                 (success, prepared)
             }
         };
-        let assigned = started.elapsed();
         self.finish(&success).await?;
 
         // Last, so that a record means a network: a repeated ADD relies on it.
         let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
         let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
         let lacks_profile = recorded.lacks_profile;
+        let phase = self.call.phase();
         endpoint::write(&self.timed(), self.call, &endpoint, Expect::Absent, lacks_profile).await?;
-        self.call.log.info(
-            "networked the container",
-            &[
-                ("addresses", Text(&plugin::addresses(&success))),
-                ("container", Text(&self.call.ids.container_id)),
-                ("interface", Text(&endpoint.spec.interface_name)),
-                ("ms_assigned", Millis(assigned)),
-                ("ms_kernel", Millis(self.kernel()?.busy())),
-                ("ms_read", Millis(read)),
-                ("ms_total", Millis(started.elapsed())),
-            ],
-        );
+        phase.end("recorded the endpoint", &[("endpoint", Text(&endpoint.metadata.name))]);
         Ok(self.result(success, &endpoint))
     }
 
@@ -150,12 +150,14 @@ impl Add<'_> {
 
     /// Reads, together, all that an ADD starts from, and checks that the datastore is ready.
     async fn read(&self, store: &impl Datastore) -> Result<(Recorded, Result<Inputs, calico_ipam::Error>), Error> {
+        let phase = self.call.phase();
         let mut wants = vec![readiness::want()];
         wants.extend(endpoint::wants(self.call, &self.id)?);
         wants.extend(Inputs::wants(&self.call.node));
         let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
         let recorded = Recorded::take(self.call, &self.id, &mut answers)?;
+        phase.end("read what there is", &[("networked", Plain(&recorded.endpoint.is_some()))]);
         Ok((recorded, Inputs::take(&self.call.node, &mut answers)))
     }
 
@@ -168,6 +170,7 @@ impl Add<'_> {
     }
 
     async fn prepare(&self, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
+        let phase = self.call.phase();
         let mut link = Link {
             ifname: self.request.ifname.clone(),
             host_ifname: self.call.ids.host_interface(),
@@ -192,6 +195,15 @@ impl Add<'_> {
         for warning in &prepared.warnings {
             self.call.log.warning(warning, &[]);
         }
+        self.call.log.debug(
+            "settings of the interfaces",
+            &[
+                ("mac", Plain(&prepared.mac)),
+                ("mtu", Plain(&self.link.mtu.unwrap_or_default())),
+                ("queues", Plain(&self.link.queues)),
+            ],
+        );
+        phase.end("made the interfaces", &[("interface", Text(&self.call.ids.host_interface()))]);
         Ok(prepared)
     }
 
@@ -260,13 +272,16 @@ impl Add<'_> {
     }
 
     async fn finish(&self, success: &Success) -> Result<(), Error> {
+        let phase = self.call.phase();
         let addressing = Addressing {
             addresses: success.ips.iter().map(|ip| ip.address.address).collect(),
             routes: dataplane::default_routes(),
             host_routes: true,
             allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
         };
-        Ok(self.in_time("set addresses and routes", self.kernel()?.finish(addressing)).await?)
+        self.in_time("set addresses and routes", self.kernel()?.finish(addressing)).await?;
+        phase.end("set addresses and routes", &[]);
+        Ok(())
     }
 
     async fn in_time<T>(

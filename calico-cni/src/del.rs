@@ -8,7 +8,7 @@ use calico_datastore::{Datastore, Deadline, Entry, Store, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
 use calico_model::{Handle, Key, Kind, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
-use calico_plugin::log::Value::Text;
+use calico_plugin::log::Value::{Plain, Text};
 use calico_plugin::{call, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::{Error, Request};
@@ -24,19 +24,24 @@ const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 pub fn del(request: &Request) -> Result<(), Error> {
     call::block_on(call::catch_panic("DEL", async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        let kernel = Kernel::start(request.netns.clone().into())?;
-        let host_end = take_down(&kernel, &call, request).await;
-        let (removed, opened) = tokio::join!(remove(&kernel, host_end, request), Cleanup::start(&call, request));
-        // Without the certainty that nothing has the addresses any more, they stay assigned.
-        let removed = removed?;
-        let (cleanup, recorded) = opened?;
-        if !removed {
-            cleanup.remove_elsewhere(&recorded, &kernel).await?;
-        }
-        cleanup.release(recorded).await?;
-        call.log.info("DEL done", &[("container", Text(&call.ids.container_id))]);
+        let whole = call.phase();
+        disconnect(&call, request).await.inspect_err(|error| call.failed("DEL", error))?;
+        whole.end("DEL done", &[]);
         Ok(())
     }))
+}
+
+async fn disconnect(call: &Call, request: &Request) -> Result<(), Error> {
+    let kernel = Kernel::start(request.netns.clone().into())?;
+    let host_end = take_down(&kernel, call, request).await;
+    let (removed, opened) = tokio::join!(remove(&kernel, host_end, call, request), Cleanup::start(call, request));
+    // Without the certainty that nothing has the addresses any more, they stay assigned.
+    let removed = removed?;
+    let (cleanup, recorded) = opened?;
+    if !removed {
+        cleanup.remove_elsewhere(&recorded, &kernel).await?;
+    }
+    cleanup.release(recorded).await
 }
 
 /// Takes the host end down, if the namespace has the container's interface.
@@ -44,25 +49,38 @@ async fn take_down(kernel: &Kernel, call: &Call, request: &Request) -> Result<Ho
     if request.netns.is_empty() {
         return Ok(HostEnd::None);
     }
+    let phase = call.phase();
     let host_end = in_time(kernel.take_down(request.ifname.clone(), call.ids.host_interface())).await?;
-    if let HostEnd::OfAnother(interface) = &host_end {
-        let container = &call.ids.container_id;
-        let message = "left another container's interface alone";
-        call.log.warning(message, &[("container", Text(container)), ("interface", Text(interface))]);
+    match &host_end {
+        HostEnd::None => phase.end("found no host end to take down", &[]),
+        HostEnd::Down(interface) => phase.end("took the host end down", &[("interface", Text(interface))]),
+        HostEnd::OfAnother(interface) => {
+            let container = &call.ids.container_id;
+            let message = "left another container's interface alone";
+            call.log.warning(message, &[("container", Text(container)), ("interface", Text(interface))]);
+        }
     }
     Ok(host_end)
 }
 
 /// Removes the container's interface and with it the host's; answers whether both were there. One that has no host end is
 /// removed, too.
-async fn remove(kernel: &Kernel, host_end: Result<HostEnd, Error>, request: &Request) -> Result<bool, Error> {
+async fn remove(
+    kernel: &Kernel,
+    host_end: Result<HostEnd, Error>,
+    call: &Call,
+    request: &Request,
+) -> Result<bool, Error> {
     let nothing_released = |error: Error| {
         let advice = format!("nothing was released; {}", error.details);
         error.with_details(advice.trim_end_matches([';', ' ']))
     };
     let host_end = host_end.map_err(nothing_released)?;
     if !request.netns.is_empty() && !matches!(host_end, HostEnd::OfAnother(_)) {
-        in_time(kernel.delete(request.ifname.clone())).await.map_err(nothing_released)?;
+        let phase = call.phase();
+        if in_time(kernel.delete(request.ifname.clone())).await.map_err(nothing_released)? {
+            phase.end("removed the interfaces", &[]);
+        }
     }
     Ok(matches!(host_end, HostEnd::Down(_)))
 }
@@ -108,6 +126,7 @@ impl<'a> Cleanup<'a> {
         let mut recorded = cleanup.look().await?;
         if recorded.endpoint.is_none() || call.conf.ipam.in_process() && recorded.handles.is_empty() {
             // An ADD that was killed may have had what is missing on the way.
+            call.log.debug("something is missing: looking again", &[("container", Text(&call.ids.container_id))]);
             cleanup.timed().settle().await.map_err(calico_ipam::Error::from)?;
             recorded = cleanup.look().await?;
         }
@@ -120,6 +139,7 @@ impl<'a> Cleanup<'a> {
 
     async fn look(&self) -> Result<Recorded, Error> {
         let call = self.call;
+        let phase = call.phase();
         let id = call.ids.endpoint(&call.node, &self.request.ifname);
         let mut wants = vec![readiness::want()];
         wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
@@ -136,13 +156,18 @@ impl<'a> Cleanup<'a> {
         }
         let is_own = |entry: &Entry| matches!(&entry.key, Key::Resource { name: n, .. } if Some(n) == name.as_ref());
         let (own, others): (Vec<_>, Vec<_>) = endpoint::of_workload(&id, answers.entries()).partition(is_own);
-        Ok(Recorded { endpoint: own.into_iter().next(), has_another: !others.is_empty(), handles })
+        let recorded = Recorded { endpoint: own.into_iter().next(), has_another: !others.is_empty(), handles };
+        let found = [("endpoint", Plain(&recorded.endpoint.is_some())), ("handles", Plain(&recorded.handles.len()))];
+        phase.end("read what there is", &found);
+        Ok(recorded)
     }
 
     async fn release(&self, recorded: Recorded) -> Result<(), Error> {
         let (call, store) = (self.call, self.timed());
         if let Some(Entry { key, revision, .. }) = recorded.endpoint {
+            let phase = call.phase();
             endpoint::delete(&store, &key, None, Some(revision)).await?;
+            phase.end("deleted the endpoint", &[("endpoint", Text(&key.to_string()))]);
         }
         if recorded.has_another {
             let container = &call.ids.container_id;
@@ -151,7 +176,10 @@ impl<'a> Cleanup<'a> {
         }
         if !call.conf.ipam.in_process() {
             let delegate = Delegate::find(&call.conf, self.request)?;
-            return delegate.del(delegate.deadline(&call.conf)).await;
+            let phase = call.phase();
+            delegate.del(delegate.deadline(&call.conf)).await?;
+            phase.end("the IPAM plugin released the addresses", &[]);
+            return Ok(());
         }
         call.release(store, recorded.handles).await
     }
@@ -175,7 +203,9 @@ impl<'a> Cleanup<'a> {
             spec.node == call.node && spec.interface_name == name && spec.container_id != call.ids.container_id
         };
         if !answers.list().iter().any(is_anothers) {
-            in_time(kernel.delete_host_link(name)).await?;
+            let phase = call.phase();
+            in_time(kernel.delete_host_link(name.clone())).await?;
+            phase.end("removed the interface by its name", &[("interface", Text(&name))]);
         }
         Ok(())
     }

@@ -43,20 +43,24 @@ impl Done<'_> {
     pub async fn undo(&self, call: &Call, store: &Store) {
         let end = Deadline::after(UNDO_TIME);
         let part = || end.at_most(UNDO_TIME / 3);
+        let whole = call.phase();
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             call.log.error(
                 "could not undo everything: that is left to a DEL",
                 &[("what", Text(what)), ("error", Plain(error))],
             );
         };
-        if let Some((key, uid)) = self.endpoint.get()
-            && let Err(error) = forget(&Timed::new(store, part()), key, uid).await
-        {
-            failed("the endpoint", &error);
+        if let Some((key, uid)) = self.endpoint.get() {
+            let phase = call.phase();
+            match forget(&Timed::new(store, part()), key, uid).await {
+                Ok(()) => phase.end("took back the endpoint", &[]),
+                Err(error) => failed("the endpoint", &error),
+            }
         }
         if let Some(kernel) = self.kernel.get() {
+            let phase = call.phase();
             match part().bound(kernel.undo()).await {
-                Some(Ok(())) => {}
+                Some(Ok(())) => phase.end("took back the interfaces", &[]),
                 // The addresses stay with the interface that has them.
                 Some(Err(error)) => return failed("the interface", &error),
                 None => return failed("the interface", &"the kernel did not answer in time"),
@@ -64,12 +68,15 @@ impl Done<'_> {
         }
         match self.delegate.filter(|_| self.delegated.get()) {
             Some(delegate) => {
-                if let Err(error) = delegate.del(end).await {
-                    failed("the addresses", &error);
+                let phase = call.phase();
+                match delegate.del(end).await {
+                    Ok(()) => phase.end("the IPAM plugin took back the addresses", &[]),
+                    Err(error) => failed("the addresses", &error),
                 }
             }
             None => call.undo(store, &self.lease, end).await,
         }
+        whole.end("undid the ADD", &[]);
     }
 }
 

@@ -7,6 +7,7 @@ use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
 use calico_model::{Handle, IpPool, IpVersion, timestamp};
 use calico_plugin::config::{DatastoreConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
+use calico_plugin::log::Phase;
 use calico_plugin::log::Value::{Plain, Text};
 use calico_plugin::{Identifiers, Log, NetConf, call, node_name};
 use cni_spec::error::code;
@@ -40,7 +41,31 @@ impl Call {
         let log = Log::open(component, conf.log_level, conf.log_file.as_ref());
         let node = node_name::determine(&conf.node)?;
         let ids = Identifiers::read(request, args)?;
+        // Not the configuration as it came: there may be a token in it.
+        log.debug(
+            "read the configuration",
+            &[
+                ("container", Text(&ids.container_id)),
+                ("interface", Text(&request.ifname)),
+                ("ipam", Text(&conf.ipam.plugin)),
+                ("namespace", Text(&request.netns)),
+                ("network", Text(&conf.network)),
+                ("node", Text(&node)),
+            ],
+        );
         Ok(Call { conf, ids, node, log, now: SystemTime::now() })
+    }
+
+    /// A part of this call that begins now, to be logged when it ends.
+    pub fn phase(&self) -> Phase<'_> {
+        Phase::begin(&self.log, &self.ids.container_id)
+    }
+
+    /// Logs that the call fails, and why.
+    #[track_caller]
+    pub fn failed(&self, command: &str, error: &cni_spec::Error) {
+        let fields = [("container", Text(&self.ids.container_id)), ("error", Plain(error))];
+        self.log.error(&format!("{command} failed"), &fields);
     }
 
     /// Refuses an ADD that this release cannot complete, before anything is done: for a Kubernetes pod, or for a node or
@@ -53,14 +78,21 @@ impl Call {
 
     /// Waits for the host lock, then starts the clock of the call.
     pub async fn lock(&self) -> Result<(HostLock, Deadline), cni_spec::Error> {
+        let phase = self.phase();
         let lock = HostLock::acquire(&self.conf.lock_file, lock::PATIENCE, &self.log).await?;
+        if lock.is_held() {
+            phase.end("took the host lock", &[]);
+        }
         Ok((lock, Deadline::after(self.conf.timeout)))
     }
 
     /// Opens the datastore. Before the host lock is taken: a datastore that does not answer must not hold up the calls
     /// that wait for the lock.
     pub async fn open(&self) -> Result<Store, cni_spec::Error> {
-        Ok(self.conf.datastore.open(Deadline::after(self.conf.timeout)).await?)
+        let phase = self.phase();
+        let store = self.conf.datastore.open(Deadline::after(self.conf.timeout)).await?;
+        phase.end("opened the datastore", &[("datastore", Text(&store.name()))]);
+        Ok(store)
     }
 
     /// Opens the datastore for a call that only reads: an embedded store that is absent is not created.
@@ -98,10 +130,13 @@ impl Call {
     /// Creates this node and the configuration's pools where the embedded store lacks them.
     pub async fn seed(&self, store: &Store, deadline: Deadline) -> Result<(), cni_spec::Error> {
         let Store::Local(local) = store else { return Ok(()) };
+        let phase = self.phase();
         let pools = self.conf.ipam.pool_cidrs()?;
         let seeding = local.seed(&self.node, &pools);
         let seeded = deadline.within(|| (store.name(), "create this node and its pools".to_owned()), seeding).await;
-        Ok(seeded.map_err(calico_plugin::Error::Datastore)?)
+        seeded.map_err(calico_plugin::Error::Datastore)?;
+        phase.end("created this node and its pools", &[]);
+        Ok(())
     }
 
     /// Address management for this call.
@@ -118,20 +153,25 @@ impl Call {
 
     /// Takes back what a failed call may have got. A failure is logged: the error of the call is the one to report.
     pub async fn undo(&self, store: &Store, lease: &Lease, deadline: Deadline) {
-        let ipam = self.ipam(Timed::new(store, deadline));
-        if let Err(error) = ipam.undo(lease).await {
-            self.log.error(
-                "could not take back addresses, if there are any: that is left to a DEL",
-                &[("error", Plain(&error)), ("handle", Text(lease.handle()))],
-            );
+        let (phase, handle) = (self.phase(), ("handle", Text(lease.handle())));
+        match self.ipam(Timed::new(store, deadline)).undo(lease).await {
+            Ok(()) => phase.end("took back the addresses, if there were any", &[handle]),
+            Err(error) => {
+                let message = "could not take back addresses, if there are any: that is left to a DEL";
+                self.log.error(message, &[("error", Plain(&error)), handle]);
+            }
         }
     }
 
     /// Releases the addresses of the handles that were read.
     pub async fn release<D: Datastore>(&self, store: D, handles: Vec<Stored<Handle>>) -> Result<(), cni_spec::Error> {
-        let ipam = self.ipam(store);
+        let (phase, ipam) = (self.phase(), self.ipam(store));
+        let count = handles.len();
         for handle in handles {
             ipam.release_by_handle(Some(handle)).await?;
+        }
+        if count > 0 {
+            phase.end("released the addresses", &[("handles", Plain(&count))]);
         }
         Ok(())
     }
@@ -152,7 +192,15 @@ pub async fn assign<D: Datastore>(
     inputs: &Inputs,
     lease: &Lease,
 ) -> Result<Success, cni_spec::Error> {
+    let phase = call.phase();
+    let pools: Vec<String> = inputs.pools.iter().map(|pool| pool.cidr().to_string()).collect();
+    let claims = inputs.affinities.len();
+    call.log.debug("choosing addresses", &[("claims", Plain(&claims)), ("pools", Text(&pools.join(",")))]);
     let assigned = assign_from_readable(call, ipam, inputs, lease).await;
+    if let Ok(success) = &assigned {
+        let addresses = addresses(success);
+        phase.end("assigned the addresses", &[("addresses", Text(&addresses)), ("handle", Text(lease.handle()))]);
+    }
     assigned.map_err(|error| {
         let parts = [error.details.clone()].into_iter().filter(|details| !details.is_empty());
         let pools =
@@ -171,8 +219,9 @@ async fn assign_from_readable<D: Datastore>(
 ) -> Result<Success, cni_spec::Error> {
     let networks = match call.ids.address()? {
         Some(address) => {
-            let Allocation { address, .. } = ipam.assign_address(inputs, address, lease).await?;
-            vec![Cidr::from(address)]
+            let allocation = ipam.assign_address(inputs, address, lease).await?;
+            log_allocation(call, &allocation);
+            vec![Cidr::from(allocation.address)]
         }
         None => {
             let mut demands = Vec::new();
@@ -185,6 +234,7 @@ async fn assign_from_readable<D: Datastore>(
                 let advice = "add a pool, or delete containers that are no longer needed";
                 return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(advice));
             }
+            assigned.allocations.iter().for_each(|allocation| log_allocation(call, allocation));
             let with_mask = |a: Allocation| Cidr { address: a.address, prefix: a.block.prefix() };
             assigned.allocations.into_iter().map(with_mask).collect()
         }
@@ -194,6 +244,10 @@ async fn assign_from_readable<D: Datastore>(
         routes: networks.iter().map(|&dst| Route { dst, gw: None }).collect(),
         ..Success::default()
     })
+}
+
+fn log_allocation(call: &Call, Allocation { address, block }: &Allocation) {
+    call.log.debug("chose an address", &[("address", Plain(address)), ("block", Plain(block))]);
 }
 
 /// The CIDRs of pools that are given by CIDR or by name.
@@ -217,13 +271,15 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
         call.check_add(request)?;
-        let (opened, lease) = (OnceCell::new(), call.lease());
+        let (whole, opened, lease) = (call.phase(), OnceCell::new(), call.lease());
         let work = call::until_signal(async {
             let store = call.open().await?;
             let store = opened.get_or_init(|| store);
             let (_lock, deadline) = call.lock().await?;
             let ipam = call.ipam(Timed::new(store, deadline));
+            let phase = call.phase();
             let mut inputs = ipam.read_inputs().await;
+            phase.end("read what there is", &[]);
             if call.must_seed(&inputs)? {
                 call.seed(store, deadline).await?;
                 inputs = ipam.read_inputs().await;
@@ -231,13 +287,14 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
             assign(&call, &ipam, &inputs?, &lease).await
         });
         let result = call::catch_panic("ADD", work).await;
-        match (&result, opened.get()) {
-            (Ok(success), _) => {
-                let addresses = addresses(success);
-                call.log.info("assigned", &[("addresses", Text(&addresses)), ("handle", Text(lease.handle()))]);
+        match &result {
+            Ok(success) => whole.end("ADD done", &[("addresses", Text(&addresses(success)))]),
+            Err(error) => {
+                call.failed("ADD", error);
+                if let Some(store) = opened.get() {
+                    call.undo(store, &lease, Deadline::after(UNDO_TIME)).await;
+                }
             }
-            (Err(_), Some(store)) => call.undo(store, &lease, Deadline::after(UNDO_TIME)).await,
-            (Err(_), None) => {}
         }
         result
     })
@@ -247,20 +304,27 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
 pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        let store = call.open().await?;
-        let (_lock, deadline) = call.lock().await?;
-        let store = Timed::new(&store, deadline);
-        let ipam = call.ipam(store);
-        let mut handles = ipam.read_handles(call.handles()).await?;
-        if handles.is_empty() {
-            // An ADD that was killed may have had its commit on the way.
-            store.settle().await.map_err(Error::from)?;
-            handles = ipam.read_handles(call.handles()).await?;
-        }
-        call.release(store, handles).await?;
-        call.log.info("released", &[("handle", Text(&call.handles()[0]))]);
+        let whole = call.phase();
+        release_all(&call).await.inspect_err(|error| call.failed("DEL", error))?;
+        whole.end("DEL done", &[]);
         Ok(())
     })
+}
+
+async fn release_all(call: &Call) -> Result<(), cni_spec::Error> {
+    let store = call.open().await?;
+    let (_lock, deadline) = call.lock().await?;
+    let store = Timed::new(&store, deadline);
+    let ipam = call.ipam(store);
+    let phase = call.phase();
+    let mut handles = ipam.read_handles(call.handles()).await?;
+    if handles.is_empty() {
+        // An ADD that was killed may have had its commit on the way.
+        store.settle().await.map_err(Error::from)?;
+        handles = ipam.read_handles(call.handles()).await?;
+    }
+    phase.end("read what there is", &[("handles", Plain(&handles.len()))]);
+    call.release(store, handles).await
 }
 
 /// The addresses of a result, for the log.

@@ -3,6 +3,7 @@
 
 mod file;
 mod line;
+mod phase;
 mod rotated;
 #[cfg(test)]
 mod scratch;
@@ -15,6 +16,7 @@ use std::time::SystemTime;
 
 pub use file::FileConf;
 pub use line::{Field, Value};
+pub use phase::Phase;
 pub use rotated::Limits;
 
 use file::LogFile;
