@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Deadline, Store, Stored, Timed, Want};
-use calico_ipam::check::verify;
+use calico_ipam::check;
 use calico_ipam::plugin::Call;
 use calico_model::{Handle, Key, WorkloadEndpoint};
 use calico_plugin::{call, node_name};
@@ -25,13 +25,17 @@ pub fn check(request: &Request) -> Result<String, Error> {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         node_name::check_file(&call.conf.node)?;
         let result = request.previous_result()?;
-        let store = call.open_existing().await?;
-        let deadline = Deadline::after(call.conf.timeout);
-        let check = Check { request, call: &call, result, store: Timed::new(&store, deadline), deadline };
-        check.run().await?;
-        call.log.info("the container has its network", &[("container", &call.ids.container_id)]);
+        let whole = call.phase();
+        verify(&call, request, result).await.inspect_err(|error| call.failed("CHECK", error))?;
+        whole.end("CHECK done", &[]);
         Ok("OK\n".to_owned())
     }))
+}
+
+async fn verify(call: &Call, request: &Request, result: Success) -> Result<(), Error> {
+    let store = call.open_existing().await?;
+    let deadline = Deadline::after(call.conf.timeout);
+    Check { request, call, result, store: Timed::new(&store, deadline), deadline }.run().await
 }
 
 /// One CHECK.
@@ -62,19 +66,20 @@ impl Check<'_> {
         assigned
     }
 
+    /// Reads the record, and the handle if the addresses were assigned in this process.
     async fn read(&self) -> Result<(WorkloadEndpoint, Option<Stored<Handle>>), Error> {
         let call = self.call;
         let id = call.ids.endpoint(&call.node, &self.request.ifname);
-        let handle = Key::Handle(call.ids.handle(&call.conf.network));
-        let mut wants = vec![Want::Get(handle)];
-        wants.extend(endpoint::wants(call, &id)?);
+        let mut wants = vec![endpoint::want(call, &id)?];
+        if call.conf.ipam.in_process() {
+            wants.push(Want::Get(Key::Handle(call.ids.handle(&call.conf.network))));
+        }
         let mut answers = self.store.read(&wants).await.map_err(calico_ipam::Error::from)?;
-        let handle = answers.get::<Handle>().map_err(calico_ipam::Error::from)?;
-        let recorded = endpoint::Recorded::take(call, &id, &mut answers)?;
-        let Some(endpoint) = recorded.endpoint else {
+        let Some(endpoint) = endpoint::of_container(&id, &mut answers)? else {
             let name = id.name().map_err(calico_plugin::Error::from)?;
             return Err(differs(format!("nothing is recorded of the container: there is no endpoint {name}")));
         };
+        let handle = answers.get::<Handle>().map_err(calico_ipam::Error::from)?;
         Ok((endpoint.value, handle))
     }
 
@@ -152,7 +157,7 @@ impl Check<'_> {
         if handle.is_none() && is_anothers {
             return Ok(());
         }
-        verify(&call.ipam(self.store), &call.ids.handle(network), handle, recorded).await
+        check::verify_assigned(&call.ipam(self.store), &call.ids.handle(network), handle, recorded).await
     }
 }
 

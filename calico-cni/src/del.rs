@@ -145,9 +145,7 @@ impl<'a> Cleanup<'a> {
         wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
         // A container that cannot be named has no endpoint.
         let name = id.name().ok();
-        if let Ok(name_prefix) = id.prefix() {
-            wants.push(Want::List(Listing::Endpoints { namespace: call.ids.namespace.clone(), name_prefix }));
-        }
+        wants.extend(endpoint::want(call, &id));
         let mut answers = self.timed().read(&wants).await.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
         let mut handles = Vec::new();

@@ -22,21 +22,30 @@ pub struct Recorded {
 
 /// What to read for [`Recorded`]: two questions.
 pub fn wants(call: &Call, id: &EndpointId) -> Result<Vec<Want>, Error> {
+    Ok(vec![want(call, id)?, Want::Get(Key::resource(Kind::Profile, &call.conf.network))])
+}
+
+/// What to read for [`of_container`].
+pub fn want(call: &Call, id: &EndpointId) -> Result<Want, Error> {
     let name_prefix = id.prefix().map_err(calico_plugin::Error::from)?;
-    let namespace = call.ids.namespace.clone();
-    Ok(vec![
-        Want::List(Listing::Endpoints { namespace, name_prefix }),
-        Want::Get(Key::resource(Kind::Profile, &call.conf.network)),
-    ])
+    Ok(Want::List(Listing::Endpoints { namespace: call.ids.namespace.clone(), name_prefix }))
+}
+
+/// Takes the answer to [`want`]: the endpoint of the container, whatever its interface.
+///
+/// # Errors
+/// A record of this container that cannot be read: it may be that of a working network.
+pub fn of_container(id: &EndpointId, answers: &mut Answers) -> Result<Option<Stored<WorkloadEndpoint>>, Error> {
+    of_workload(id, answers.entries()).next().map(readable).transpose()
 }
 
 impl Recorded {
     /// Takes the answers to [`wants`].
     ///
     /// # Errors
-    /// A record of this container that cannot be read: it may be that of a working network.
+    /// As those of [`of_container`].
     pub fn take(call: &Call, id: &EndpointId, answers: &mut Answers) -> Result<Recorded, Error> {
-        let endpoint = of_workload(id, answers.entries()).next().map(readable).transpose()?;
+        let endpoint = of_container(id, answers)?;
         let profile_exists = !answers.entries().is_empty();
         Ok(Recorded { endpoint, lacks_profile: call.conf.policy_type.is_empty() && !profile_exists })
     }

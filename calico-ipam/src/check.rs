@@ -33,7 +33,7 @@ impl<D: Datastore> Ipam<D> {
 ///
 /// # Errors
 /// It names that address; or the blocks cannot be read.
-pub async fn verify<D: Datastore>(
+pub async fn verify_assigned<D: Datastore>(
     ipam: &Ipam<D>,
     id: &str,
     handle: Option<Stored<Handle>>,
@@ -67,26 +67,33 @@ fn list(addresses: &[IpAddr]) -> String {
 pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
-        let store = call.open_existing().await?;
-        let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
-        let id = call.ids.handle(&call.conf.network);
-        let handle = ipam.read_handle(&id).await?;
-        let assigned = match &handle {
-            Some(handle) => ipam.addresses_of(handle).await?,
-            None => Vec::new(),
-        };
-        for version in call.families()? {
-            let is_it = |address: &&IpAddr| IpVersion::of(**address) == version && result.contains(address);
-            if !assigned.iter().any(|address| is_it(&address)) {
-                let text = format!(
-                    "no IPv{version} address of the result ({}) is assigned to handle {id}, which has {}",
-                    list(&result),
-                    list(&assigned)
-                );
-                return Err(cni_spec::Error::internal(text).with_details(ADVICE));
-            }
-        }
+        let whole = call.phase();
+        verify(&call, request).await.inspect_err(|error| call.failed("CHECK", error))?;
+        whole.end("CHECK done", &[]);
         Ok(())
     })
+}
+
+async fn verify(call: &Call, request: &Request) -> Result<(), cni_spec::Error> {
+    let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
+    let store = call.open_existing().await?;
+    let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
+    let id = call.ids.handle(&call.conf.network);
+    let handle = ipam.read_handle(&id).await?;
+    let assigned = match &handle {
+        Some(handle) => ipam.addresses_of(handle).await?,
+        None => Vec::new(),
+    };
+    for version in call.families()? {
+        let is_it = |address: &&IpAddr| IpVersion::of(**address) == version && result.contains(address);
+        if !assigned.iter().any(|address| is_it(&address)) {
+            let text = format!(
+                "no IPv{version} address of the result ({}) is assigned to handle {id}, which has {}",
+                list(&result),
+                list(&assigned)
+            );
+            return Err(cni_spec::Error::internal(text).with_details(ADVICE));
+        }
+    }
+    Ok(())
 }
