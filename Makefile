@@ -19,6 +19,12 @@ CNITOOL := $(E2E_CACHE)/cnitool-$(call version,e2e/tools,github.com/containernet
 ETCD_DEBIAN := $(E2E_CACHE)/etcd-3.4-debian
 CNI_PLUGINS := $(E2E_CACHE)/cni-plugins-$(call version,e2e/tools/plugins,github.com/containernetworking/plugins)
 CNI_PLUGINS_DEBIAN := $(E2E_CACHE)/cni-plugins-1.1.1-debian
+CONTAINERD := $(E2E_CACHE)/containerd-$(call version,e2e/tools/containerd,github.com/containerd/containerd/v2)
+CONTAINERD_DEBIAN := $(E2E_CACHE)/containerd-1.6-debian
+RUNC_DEBIAN := $(E2E_CACHE)/runc-1.1-debian
+PODMAN_DEBIAN := $(E2E_CACHE)/podman-4.3-debian
+# A program of our own has no version: the sum of what it is made of.
+NETWORKS := $(E2E_CACHE)/networks-$(shell cd e2e/tools/plugins && cat go.mod go.sum networks/main.go | sha256sum | cut -c1-12)
 
 # Where demo keeps its objects: local or etcd.
 DATASTORE ?= local
@@ -89,7 +95,8 @@ check-lint: check-rust
 
 ## What tests run against -------------------------------------------------------------------------------------------
 
-servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS) $(CNI_PLUGINS_DEBIAN)
+servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS) $(CNI_PLUGINS_DEBIAN) $(NETWORKS) \
+    $(CONTAINERD) $(CONTAINERD_DEBIAN) $(RUNC_DEBIAN) $(PODMAN_DEBIAN)
 
 # Every folder appears complete or not at all, also where two checkouts build it at the same time: it is filled under
 # another name. $(call fill,COMMANDS): runs them with $$new, the folder to fill.
@@ -109,7 +116,7 @@ go_tools = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$n
 check_go = (cd $(1) && go list -m) >/dev/null 2>&1 || { echo "Go is missing or too old: install \
 	$$(awk '$$1 == "go" { print $$2 }' $(1)/go.mod) or later (https://go.dev/dl)"; exit 1; }
 
-# $(call unpack,PACKAGE,VERSION,FOLDER): files of a Debian package that is not installed, as that would start its
+# $(call unpack,PACKAGE,VERSION,FILES): files of a Debian package that is not installed, as that would start its
 # service.
 unpack = echo 'servers: unpacking the Debian package $(1) $(2)'; \
 	command -v apt-get >/dev/null || { echo 'apt-get is missing: this needs Debian or a relative of it'; exit 1; }; \
@@ -117,7 +124,7 @@ unpack = echo 'servers: unpacking the Debian package $(1) $(2)'; \
 	$$get 2>/dev/null || { apt-get update -qq; $$get; }; \
 	case $$(dpkg-deb -f $(1)_*.deb Version) in $(2)*) ;; \
 	    *) echo 'the release of $(1) here is' $(1)_*.deb 'and not $(2): this needs Debian 12'; exit 1;; esac; \
-	dpkg-deb -x $(1)_*.deb package; mv package/$(3)/* .; rm -r package $(1)_*.deb; cd /
+	dpkg-deb -x $(1)_*.deb package; mv package/$(3) .; rm -r package $(1)_*.deb; cd /
 
 $(ETCD):
 	@$(call check_go,e2e/tools)
@@ -136,10 +143,36 @@ $(CNI_PLUGINS):
 	$(call fill,$(call go_tools,e2e/tools/plugins))
 
 $(ETCD_DEBIAN):
-	$(call fill,$(call unpack,etcd-server,3.4,usr/bin))
+	$(call fill,$(call unpack,etcd-server,3.4,usr/bin/*))
 
 $(CNI_PLUGINS_DEBIAN):
-	$(call fill,$(call unpack,containernetworking-plugins,1.1.1,usr/lib/cni))
+	$(call fill,$(call unpack,containernetworking-plugins,1.1.1,usr/lib/cni/*))
+
+$(NETWORKS):
+	@$(call check_go,e2e/tools/plugins)
+	@echo 'servers: building $(notdir $@)'
+	$(call fill,$(call go_build,e2e/tools/plugins,./networks))
+
+$(CONTAINERD):
+	@$(call check_go,e2e/tools/containerd)
+	@echo 'servers: building $(notdir $@), two to three minutes'
+	$(call fill,$(call go_tools,e2e/tools/containerd))
+
+$(CONTAINERD_DEBIAN):
+	$(call fill,$(call unpack,containerd,1.6,usr/bin/*))
+
+$(RUNC_DEBIAN):
+	$(call fill,$(call unpack,runc,1.1,usr/sbin/*))
+
+# With the libraries of both that not every Debian has.
+$(PODMAN_DEBIAN):
+	$(call fill,$(call unpack,podman,4.3,usr/bin/*); \
+	    $(call unpack,conmon,2.1,usr/bin/*); \
+	    $(call unpack,libgpgme11,1.18,usr/lib/*/*.so.*); \
+	    $(call unpack,libassuan0,2.5,usr/lib/*/*.so.*); \
+	    $(call unpack,libsubid4,1:4.13,usr/lib/*/*.so.*); \
+	    $(call unpack,libdevmapper1.02.1,2:1.02,lib/*/*.so.*); \
+	    $(call unpack,libglib2.0-0,2.74,usr/lib/*/*.so.*))
 
 ## What is made -----------------------------------------------------------------------------------------------------
 

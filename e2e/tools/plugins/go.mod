@@ -14,9 +14,10 @@ tool (
 	github.com/containernetworking/plugins/plugins/meta/tuning
 )
 
+require github.com/containernetworking/cni v1.3.0
+
 require (
 	github.com/alexflint/go-filemutex v1.3.0 // indirect
-	github.com/containernetworking/cni v1.3.0 // indirect
 	github.com/containernetworking/plugins v1.9.1 // indirect
 	github.com/coreos/go-iptables v0.8.0 // indirect
 	github.com/coreos/go-systemd/v22 v22.6.0 // indirect
