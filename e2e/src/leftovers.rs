@@ -35,6 +35,12 @@ impl Host {
         left
     }
 
+    /// The rules of address translation that name something, such as a port, of either family.
+    pub fn rules_with(&self, what: &str) -> Vec<String> {
+        let rules = ["iptables", "ip6tables"].map(|program| self.run(program, &["-t", "nat", "-S"]));
+        rules.concat().lines().filter(|rule| rule.contains(what)).map(str::to_owned).collect()
+    }
+
     /// Asserts that there are no [`Host::leftovers`].
     #[track_caller]
     pub fn assert_nothing_left(&self) {

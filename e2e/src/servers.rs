@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::executables::tool;
+
 // The versions; the Makefile takes them from here, too.
 const GO_MOD: &str = include_str!("../tools/go.mod");
 const PLUGINS_GO_MOD: &str = include_str!("../tools/plugins/go.mod");
@@ -67,6 +69,15 @@ pub fn reference_plugin(release: Plugins, name: &str) -> PathBuf {
         }
         Plugins::Debian1_1 => cached("cni-plugins-1.1.1-debian", name),
     }
+}
+
+/// A runtime's way of putting one container on several networks, as a tool. Its own sources are its version.
+pub fn networks() -> PathBuf {
+    let sum = "cd \"$1\" && cat go.mod go.sum networks/main.go | sha256sum | cut -c1-12";
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tools/plugins");
+    let output = std::process::Command::new(tool("sh")).args(["-c", sum, "sh", folder]).output();
+    let sum = String::from_utf8_lossy(&output.expect("a command can be started").stdout).trim_end().to_owned();
+    cached(&format!("networks-{sum}"), "networks")
 }
 
 fn etcd_folder() -> String {

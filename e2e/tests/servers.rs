@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use e2e::{Etcd, Faults, Host, Options, Place, Plugins, Release, cnitool, note, reference_plugin};
+use e2e::{Etcd, Faults, Host, Options, Place, Plugins, Release, cnitool, note, reference_plugin, until};
 use serde_json::json;
 
 /// This crate's executable `proxy`.
@@ -22,16 +22,6 @@ fn refusal(command: &mut Command, arguments: &[&str]) -> String {
     let output = outcome(command.arg("--command-timeout=1s"), arguments);
     assert!(!output.status.success(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
-}
-
-/// Waits for something that happens some time later.
-#[track_caller]
-fn until(what: &str, happened: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !happened() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn dumped(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
