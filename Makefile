@@ -155,7 +155,7 @@ $(NETWORKS):
 
 $(CONTAINERD):
 	@$(call check_go,e2e/tools/containerd)
-	@echo 'servers: building $(notdir $@), two to three minutes'
+	@echo 'servers: building $(notdir $@), about two minutes'
 	$(call fill,$(call go_tools,e2e/tools/containerd))
 
 $(CONTAINERD_DEBIAN):

@@ -16,7 +16,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A running server. It is killed when the value is dropped, or when this process is gone for any reason.
 ///
 /// It runs in a PID namespace under a shell that reads a pipe from this process. When the pipe closes the shell ends,
-/// and with it everything in the namespace, whatever state it is in; the shell's end is seen after theirs.
+/// and with it everything in the namespace, also what has left its parents, whatever state it is in; the shell's end is
+/// seen after theirs. What is mounted inside goes with them.
 pub(crate) struct Daemon {
     watcher: Child,
     pipe: Option<ChildStdin>,
@@ -31,7 +32,7 @@ impl Daemon {
     pub(crate) fn start(host: &Host, log: PathBuf, program: &Path, arguments: &[String]) -> Daemon {
         let begin = std::fs::metadata(&log).map_or(0, |data| usize::try_from(data.len()).unwrap_or(usize::MAX));
         let mut enter: Command = host.enter(None);
-        enter.arg(tool("unshare")).args(["--pid", "--fork", "--kill-child", "--"]);
+        enter.arg(tool("unshare")).args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
         enter.arg(tool("sh")).args(["-c", include_str!("daemon.sh"), "daemon"]).arg(&log).arg(program).args(arguments);
         enter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(host.lifeline());
         let mut watcher = enter.spawn().expect("nsenter can be started");
@@ -53,6 +54,17 @@ impl Daemon {
         let mut answer = String::new();
         let _ = self.answers.read_line(&mut answer);
         answer == "sent\n"
+    }
+
+    /// A command that will run a program of ours beside the server, which sees and is seen as a process, with an empty
+    /// environment. It ends with the server.
+    pub(crate) fn program(&self, path: &Path) -> Command {
+        let pid = self.watcher.id();
+        let mut command = Command::new(tool("nsenter"));
+        command.env_clear().arg(format!("--target={pid}")).args(["--mount", "--net"]);
+        // The watcher itself is outside; what it starts is inside.
+        command.arg(format!("--pid=/proc/{pid}/ns/pid_for_children")).arg("--").arg(path);
+        command
     }
 
     /// What the server has printed since this start.

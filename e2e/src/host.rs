@@ -60,6 +60,12 @@ impl Host {
         &self.folder
     }
 
+    /// The name of a cgroup, in every hierarchy, that the host removes when it ends, with all below it.
+    pub(crate) fn cgroup(&self) -> String {
+        let name = self.folder.file_name().expect("a folder has a name");
+        format!("calico-e2e-{}", name.to_string_lossy())
+    }
+
     /// The embedded store, as seen from outside.
     pub fn store_file(&self) -> PathBuf {
         self.folder.join("calico.db")

@@ -3,7 +3,15 @@
 set -eu
 # An interrupt from the terminal also reaches this shell: it must outlive the test to remove the folder.
 trap '' INT TERM HUP QUIT
-trap 'rm -rf "$1"' EXIT
+trap 'rm -rf "$1"; remove_cgroups "calico-e2e-${1##*/}"' EXIT
+
+# Containers that were killed with their runtime leave their cgroups: directly below the root, or below that of each
+# hierarchy.
+remove_cgroups() {
+	for group in /sys/fs/cgroup/"$1" /sys/fs/cgroup/*/"$1"; do
+		if [ -d "$group" ]; then find "$group" -depth -type d -exec rmdir {} \;; fi
+	done
+}
 
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/netns

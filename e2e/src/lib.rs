@@ -3,14 +3,16 @@
 //! Every test has a [`Host`] of its own: a network and a mount namespace in which the machine's own network,
 //! `/var/lib/calico`, `/etc/cni`, `/opt/cni` and `/run` are out of reach. In it, a [`Container`] is one more network
 //! namespace, and a [`Call`] is one run of `calico` or `calico-ipam` with an environment of nothing but `CNI_`
-//! variables. An [`Etcd`] runs on a host of its own, too, and starts the hosts that reach it. Everything
-//! vanishes with the process that started the host, however that process ends.
+//! variables. An [`Etcd`] runs on a host of its own, too, and starts the hosts that reach it. A [`Containerd`] or a
+//! [`Podman`] has a host and makes the containers itself. Everything vanishes with the process that started the host,
+//! however that process ends.
 //!
 //! The helpers panic where something is wrong with the machine: they are called by tests.
 
 mod call;
 mod conflist;
 mod container;
+mod containerd;
 mod daemon;
 mod documents;
 mod etcd;
@@ -21,11 +23,13 @@ mod lan;
 mod leftovers;
 mod listener;
 mod place;
+mod podman;
 mod proxy;
 mod random;
 pub mod recording;
 mod report;
 mod runner;
+mod runtime;
 mod seed;
 mod servers;
 mod store;
@@ -35,17 +39,19 @@ mod wait;
 pub use call::{Answer, Call, CniError, Running, at_once};
 pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
+pub use containerd::{Containerd, Kept};
 pub use documents::{readme_chain, readme_list, reference_list};
 pub use etcd::{Etcd, Options};
 pub use executables::{executable, folder as executables_folder, tool};
 pub use host::Host;
 pub use listener::{Listener, heard};
 pub use place::Place;
+pub use podman::Podman;
 pub use proxy::{Faults, Proxy};
 pub use random::Random;
 pub use report::{median, note};
 pub use runner::{Ran, Run, Runner};
-pub use servers::{Plugins, Release, cnitool, etcdctl, networks, reference_plugin};
+pub use servers::{ContainerdRelease, Plugins, Release, cnitool, etcdctl, networks, reference_plugin};
 pub use store::Stored;
 pub use tls::Identity;
 pub use wait::until;

@@ -1,4 +1,4 @@
-//! Where the servers and tools are that tests run against: the cache that `make servers` fills.
+//! Where the servers, runtimes and tools are that tests run against: the cache that `make servers` fills.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use crate::executables::tool;
 // The versions; the Makefile takes them from here, too.
 const GO_MOD: &str = include_str!("../tools/go.mod");
 const PLUGINS_GO_MOD: &str = include_str!("../tools/plugins/go.mod");
+const CONTAINERD_GO_MOD: &str = include_str!("../tools/containerd/go.mod");
 
 /// A release of etcd to test against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +70,41 @@ pub fn reference_plugin(release: Plugins, name: &str) -> PathBuf {
         }
         Plugins::Debian1_1 => cached("cni-plugins-1.1.1-debian", name),
     }
+}
+
+/// A release of containerd to test with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerdRelease {
+    /// The newest, built from its Go module.
+    V2_4,
+    /// Debian's 1.6.
+    Debian1_6,
+}
+
+impl ContainerdRelease {
+    /// Both.
+    pub const ALL: [ContainerdRelease; 2] = [ContainerdRelease::V2_4, ContainerdRelease::Debian1_6];
+
+    /// One of its executables: the server `containerd`, its client `ctr`.
+    pub(crate) fn executable(self, name: &str) -> PathBuf {
+        match self {
+            ContainerdRelease::V2_4 => {
+                let version = version(CONTAINERD_GO_MOD, "github.com/containerd/containerd/v2");
+                cached(&format!("containerd-{version}"), name)
+            }
+            ContainerdRelease::Debian1_6 => cached("containerd-1.6-debian", name),
+        }
+    }
+}
+
+/// What makes containers' processes for containerd and podman: Debian's.
+pub(crate) fn runc() -> PathBuf {
+    cached("runc-1.1-debian", "runc")
+}
+
+/// Debian's podman. What else it needs is in the same folder.
+pub(crate) fn podman() -> PathBuf {
+    cached("podman-4.3-debian", "podman")
 }
 
 /// A runtime's way of putting one container on several networks, as a tool. Its own sources are its version.
