@@ -1,5 +1,6 @@
 //! A containerd of its own for every test.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -80,10 +81,16 @@ impl Containerd {
 
     /// Connects a new container and leaves it running, in the care of a `ctr run`.
     pub fn keep(&self, name: &str) -> Kept {
+        let path = self.host().folder().join(format!("{name}.log"));
+        let log = File::create(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut command = self.run(name, &["--rm"], &["sleep", "1000"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let kept = Kept(child.expect("nsenter can be started"));
-        until(&format!("{name} runs"), || self.process(name).is_some());
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
+        let mut kept = Kept(child.expect("nsenter can be started"));
+        until(&format!("{name} runs"), || {
+            let ended = kept.0.try_wait().expect("a child can be waited for");
+            assert!(ended.is_none(), "{name}: {}", std::fs::read_to_string(&path).unwrap_or_default());
+            self.process(name).is_some()
+        });
         kept
     }
 
@@ -115,7 +122,7 @@ impl Containerd {
     }
 
     /// The cgroups of all containers.
-    pub fn cgroups(&self) -> Vec<String> {
+    pub fn cgroups(&self) -> Vec<PathBuf> {
         self.runtime.cgroups()
     }
 }

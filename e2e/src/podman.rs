@@ -101,9 +101,4 @@ impl Podman {
     pub fn result(&self, id: &str) -> Value {
         self.runtime.cached_result(id)
     }
-
-    /// The cgroups of all containers.
-    pub fn cgroups(&self) -> Vec<String> {
-        self.runtime.cgroups()
-    }
 }

@@ -70,11 +70,13 @@ impl Runtime {
         format!("PATH={}", self.path)
     }
 
-    /// The cgroups that are there.
-    pub(crate) fn cgroups(&self) -> Vec<String> {
-        let name = self.host.cgroup();
-        let found = self.host.run("find", &["/sys/fs/cgroup", "-type", "d", "-path", &format!("*/{name}/*")]);
-        found.lines().map(str::to_owned).collect()
+    /// The containers' cgroups that are there. Those of other hosts, which come and go, are not looked at.
+    pub(crate) fn cgroups(&self) -> Vec<PathBuf> {
+        let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path());
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = entries(root).chain([root.to_owned()]);
+        let ours = hierarchies.map(|hierarchy| hierarchy.join(self.host.cgroup()));
+        ours.flat_map(|group| entries(&group).collect::<Vec<_>>()).filter(|path| path.is_dir()).collect()
     }
 
     /// What libcni keeps of the last ADD for a container: its result.
