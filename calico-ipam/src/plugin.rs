@@ -268,7 +268,7 @@ fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Res
 
 /// The executable's ADD.
 pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
-    call::block_on(async {
+    call::block_on_to_end(async {
         let call = Call::read(request, &request.args, "ipam")?;
         call.check_add(request)?;
         let (whole, opened, lease) = (call.phase(), OnceCell::new(), call.lease());

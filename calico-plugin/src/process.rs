@@ -8,6 +8,7 @@ use cni_spec::dispatch::OWN_NETNS;
 use cni_spec::{Answer, Environment, Plugin, dispatch};
 
 use crate::connection_test;
+use crate::signals::{self, Stdin};
 
 /// Runs a plugin's executable.
 ///
@@ -27,7 +28,10 @@ pub fn run(plugin: &impl Plugin, version: &str, executable: &str, tests_connecti
         Some(flag) if flag.starts_with('-') && flag != "-" && flag != "--" => {
             Answer { stdout: String::new(), stderr: format!("flag provided but not defined: {flag}\n{usage}"), exit: 2 }
         }
-        _ => dispatch(plugin, &Environment::of_process(), &mut std::io::stdin(), Path::new(OWN_NETNS)),
+        _ => {
+            signals::hold();
+            dispatch(plugin, &Environment::of_process(), &mut Stdin, Path::new(OWN_NETNS))
+        }
     };
     // A caller that closed its end gets nothing, and needs nothing.
     let _ = std::io::stderr().write_all(answer.stderr.as_bytes());
