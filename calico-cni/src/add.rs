@@ -27,7 +27,7 @@ use crate::undo::Done;
 
 /// Serves an ADD.
 pub fn add(request: &Request) -> Result<Success, Error> {
-    call::block_on(async {
+    call::block_on_to_end(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         node_name::check_file(&call.conf.node)?;
         call.check_add(request)?;
@@ -101,7 +101,6 @@ impl Add<'_> {
             match self.done.delegate {
                 None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
                 Some(delegate) => {
-                    self.done.delegated.set(true);
                     let phase = self.call.phase();
                     let success = delegate.add(delegate.deadline(&self.call.conf)).await;
                     if let Ok(success) = &success {

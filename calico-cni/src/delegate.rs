@@ -1,6 +1,7 @@
 //! Address management by another executable: any plugin that `ipam.type` names, or our own where the configuration
 //! asks for it.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ pub struct Delegate<'a> {
     args: String,
     /// How long it may wait for the host lock beyond the time of its call.
     patience: Duration,
+    /// Whether its ADD was started.
+    has_begun: Cell<bool>,
 }
 
 impl<'a> Delegate<'a> {
@@ -27,7 +30,7 @@ impl<'a> Delegate<'a> {
         let program = found.map_err(|error| error.with_details(advice))?;
         let own = conf.ipam.plugin == IpamConf::OWN_PLUGIN;
         let patience = if own { lock::PATIENCE } else { Duration::ZERO };
-        Ok(Delegate { program, request, args: crate::tolerant_args(request), patience })
+        Ok(Delegate { program, request, args: crate::tolerant_args(request), patience, has_begun: Cell::new(false) })
     }
 
     /// The deadline of a call that starts now: the configured time, and what our own plugin may wait for the host lock.
@@ -35,35 +38,51 @@ impl<'a> Delegate<'a> {
         Deadline::after(conf.timeout.saturating_add(self.patience))
     }
 
+    /// Whether its ADD was started: then it may hold addresses, however that ended.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.get()
+    }
+
     /// Its ADD, with our configuration as it came.
     pub async fn add(&self, deadline: Deadline) -> Result<Success, Error> {
-        let printed = self.run(Command::Add, deadline).await?;
-        let success = Success::parse(&printed, self.request.version)?;
+        let printed = self.run(Command::Add, deadline, || self.has_begun.set(true)).await?;
+        let version = self.request.version;
+        let success = Success::parse(&printed, version).map_err(|error| {
+            let advice =
+                format!("{} answered so, which was asked for a result of version {version}", self.program.display());
+            error.with_details(advice)
+        })?;
         if success.ips.is_empty() {
-            return Err(Error::internal("IPAM plugin returned no IP addresses in result"));
+            let advice = format!("{} answered so: see its settings under ipam", self.program.display());
+            return Err(Error::internal("IPAM plugin returned no IP addresses in result").with_details(advice));
         }
         Ok(success)
     }
 
     /// Its CHECK.
     pub async fn check(&self, deadline: Deadline) -> Result<(), Error> {
-        self.run(Command::Check, deadline).await.map(drop)
+        self.run(Command::Check, deadline, || {}).await.map(drop)
     }
 
     /// Its DEL.
     pub async fn del(&self, deadline: Deadline) -> Result<(), Error> {
-        self.run(Command::Del, deadline).await.map(drop)
+        self.run(Command::Del, deadline, || {}).await.map(drop)
     }
 
-    async fn run(&self, command: Command, deadline: Deadline) -> Result<Vec<u8>, Error> {
-        let child = delegate::exec(&self.program, self.request, command, &self.args, &self.request.stdin);
-        deadline.bound(child).await.unwrap_or_else(|| {
+    async fn run(&self, command: Command, deadline: Deadline, begins: impl FnOnce()) -> Result<Vec<u8>, Error> {
+        let work = async {
+            let running = delegate::start(&self.program, self.request, command, &self.args).await?;
+            begins();
+            running.finish(&self.request.stdin).await
+        };
+        deadline.bound(work).await.unwrap_or_else(|| {
             let text = format!(
                 "timed out after {:.0?} while waiting for {command} of the IPAM plugin {}",
                 deadline.limit,
                 self.program.display()
             );
-            Err(Error::new(code::TRY_AGAIN, text))
+            let advice = "it was ended; see what it waits for, or give it more time with timeout_seconds";
+            Err(Error::new(code::TRY_AGAIN, text).with_details(advice))
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Taking back what a failed ADD did: the record, the interface, the addresses, in this order, as DEL does.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 
 use calico_datastore::{Datastore, Deadline, Store, Timed};
 use calico_ipam::Lease;
@@ -16,10 +16,8 @@ use crate::endpoint;
 pub struct Done<'a> {
     /// The addresses that were assigned in this process.
     pub lease: Lease,
-    /// The IPAM plugin that was executed.
+    /// The IPAM plugin to execute.
     pub delegate: Option<&'a Delegate<'a>>,
-    /// Whether it was.
-    pub delegated: Cell<bool>,
     /// The thread that made the interface.
     pub kernel: OnceCell<Kernel>,
     /// The record, with its UUID.
@@ -29,13 +27,7 @@ pub struct Done<'a> {
 impl Done<'_> {
     /// Nothing yet.
     pub fn new<'a>(call: &Call, delegate: Option<&'a Delegate<'a>>) -> Done<'a> {
-        Done {
-            lease: call.lease(),
-            delegate,
-            delegated: Cell::new(false),
-            kernel: OnceCell::new(),
-            endpoint: OnceCell::new(),
-        }
+        Done { lease: call.lease(), delegate, kernel: OnceCell::new(), endpoint: OnceCell::new() }
     }
 
     /// Undoes everything. Neither the record nor the interface may take more than a third of the time, so that the
@@ -66,14 +58,15 @@ impl Done<'_> {
                 None => return failed("the interface", &"the kernel did not answer in time"),
             }
         }
-        match self.delegate.filter(|_| self.delegated.get()) {
-            Some(delegate) => {
+        match self.delegate {
+            Some(delegate) if delegate.has_begun() => {
                 let phase = call.phase();
                 match delegate.del(end).await {
                     Ok(()) => phase.end("the IPAM plugin took back the addresses", &[]),
                     Err(error) => failed("the addresses", &error),
                 }
             }
+            Some(_) => {}
             None => call.undo(store, &self.lease, end).await,
         }
         whole.end("undid the ADD", &[]);

@@ -3,8 +3,11 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
 use tokio::time;
@@ -20,11 +23,15 @@ const LONGEST_OUTPUT: u64 = 16 * 1024 * 1024;
 /// The most of a plugin's output that is quoted in an error text, in bytes.
 const LONGEST_QUOTE: usize = 4096;
 
-/// How often to try again to start an executable that is being written.
-const RETRIES_WHILE_BUSY: u32 = 5;
+/// How often to try again to start an executable that is being written, 5 s in all.
+const RETRIES_WHILE_BUSY: u32 = 50;
 
 /// How long to wait before such a try.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long to wait for the end of a plugin that was killed, and how often to look.
+const END_PATIENCE: Duration = Duration::from_secs(1);
+const END_POLL: Duration = Duration::from_millis(1);
 
 /// Finds the executable of a plugin: the first regular file, or link to one, of that name in the folders of `path`, a
 /// list separated by colons (`CNI_PATH`). Empty elements are skipped.
@@ -49,16 +56,18 @@ pub fn find(plugin_type: &str, path: &str) -> Result<PathBuf, Error> {
     })
 }
 
-/// Runs a plugin and returns what it printed on stdout. It gets this process's environment with the `CNI_*` variables
-/// of `request`, except that the command and `CNI_ARGS` are the given ones, and `stdin` as its configuration. If it
-/// succeeds, what it printed on stderr is repeated on ours.
-///
-/// Takes as long as the plugin does; the plugin is killed when the future is dropped. Needs a tokio runtime with I/O
-/// and time enabled.
+/// A plugin that was started. When this is dropped before the plugin has ended, the plugin is killed, with every process
+/// that it started and that stayed in its process group, and has ended: its DEL may be called.
+pub struct Running {
+    child: Child,
+    program: PathBuf,
+    ended: bool,
+}
+
+/// Runs a plugin to its end: [`start`], then [`Running::finish`].
 ///
 /// # Errors
-/// The plugin's own error object, unchanged, if it printed one. Else a text with the end of what it printed, if it
-/// failed silently, could not be started, or printed more than 16 MiB.
+/// Those of the two.
 pub async fn exec(
     program: &Path,
     request: &Request,
@@ -66,35 +75,15 @@ pub async fn exec(
     args: &str,
     stdin: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let mut child = start(program, request, command, args).await?;
-
-    // All three pipes at once: a plugin that is blocked on one of them does not serve the others.
-    if let Some(pipe) = child.stdin.take() {
-        tokio::spawn(feed(pipe, stdin.to_vec()));
-    }
-    let stderr = child.stderr.take().map(|pipe| tokio::spawn(read_all(pipe, "stderr")));
-    let stdout = match child.stdout.take() {
-        Some(pipe) => read_all(pipe, "stdout").await?,
-        None => Vec::new(),
-    };
-    let stderr = match stderr {
-        Some(reading) => {
-            reading.await.map_err(|error| Error::internal(format!("reading the plugin's stderr: {error}")))??
-        }
-        None => Vec::new(),
-    };
-
-    let status =
-        child.wait().await.map_err(|error| no_message(&format!("waiting for {}: {error}", program.display())))?;
-    if !status.success() {
-        return Err(failure(status, &stdout, &stderr));
-    }
-    // It is only for information: the result counts even if nobody can be told.
-    let _ = io::stderr().write_all(&stderr);
-    Ok(stdout)
+    start(program, request, command, args).await?.finish(stdin).await
 }
 
-async fn start(program: &Path, request: &Request, command: Command, args: &str) -> Result<Child, Error> {
+/// Starts a plugin. It gets this process's environment with the `CNI_*` variables of `request`, except that the command
+/// and `CNI_ARGS` are the given ones. Needs a tokio runtime with I/O and time enabled.
+///
+/// # Errors
+/// It could not be started: nothing has happened.
+pub async fn start(program: &Path, request: &Request, command: Command, args: &str) -> Result<Running, Error> {
     let variables = [
         ("CNI_COMMAND", command.as_str()),
         ("CNI_CONTAINERID", &request.container_id),
@@ -110,7 +99,7 @@ async fn start(program: &Path, request: &Request, command: Command, args: &str) 
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
+            .process_group(0)
             .spawn();
         match spawned {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && busy < RETRIES_WHILE_BUSY => {
@@ -118,8 +107,73 @@ async fn start(program: &Path, request: &Request, command: Command, args: &str) 
                 busy += 1;
                 time::sleep(RETRY_PAUSE).await;
             }
-            Err(error) => return Err(no_message(&format!("starting {}: {error}", program.display()))),
-            Ok(child) => return Ok(child),
+            Err(error) => {
+                return Err(no_message(&format!("starting {}: {error}", program.display()))
+                    .with_details(advice_on_start(error.kind())));
+            }
+            Ok(child) => return Ok(Running { child, program: program.to_owned(), ended: false }),
+        }
+    }
+}
+
+fn advice_on_start(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            "make the file executable (chmod 755), on a file system that is not mounted noexec"
+        }
+        io::ErrorKind::NotFound => "the file is there, but not the interpreter or loader that it names: install that",
+        io::ErrorKind::ExecutableFileBusy => "something keeps writing the file: let that end, and try again",
+        _ => "replace the file by an executable for this machine",
+    }
+}
+
+impl Running {
+    /// Gives the plugin `stdin` as its configuration and returns what it prints on stdout. If it succeeds, what it
+    /// printed on stderr is repeated on ours. Takes as long as the plugin does.
+    ///
+    /// # Errors
+    /// The plugin's own error object, unchanged, if it printed one. Else a text with the end of what it printed, if it
+    /// failed silently or printed more than 16 MiB.
+    pub async fn finish(mut self, stdin: &[u8]) -> Result<Vec<u8>, Error> {
+        // All three pipes at once: a plugin that is blocked on one of them does not serve the others.
+        if let Some(pipe) = self.child.stdin.take() {
+            tokio::spawn(feed(pipe, stdin.to_vec()));
+        }
+        let stderr = self.child.stderr.take().map(|pipe| tokio::spawn(read_all(pipe, "stderr")));
+        let stdout = match self.child.stdout.take() {
+            Some(pipe) => read_all(pipe, "stdout").await?,
+            None => Vec::new(),
+        };
+        let stderr = match stderr {
+            Some(reading) => {
+                reading.await.map_err(|error| Error::internal(format!("reading the plugin's stderr: {error}")))??
+            }
+            None => Vec::new(),
+        };
+
+        let status = self.child.wait().await;
+        let status = status.map_err(|error| no_message(&format!("waiting for {}: {error}", self.program.display())))?;
+        self.ended = true;
+        if !status.success() {
+            return Err(failure(status, &stdout, &stderr));
+        }
+        // It is only for information: the result counts even if nobody can be told.
+        let _ = io::stderr().write_all(&stderr);
+        Ok(stdout)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // As long as it was not waited for, its ID is not given to another process.
+        let Some(id) = self.child.id().filter(|_| !self.ended) else { return };
+        let _ = killpg(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
+        let looks = END_PATIENCE.as_millis() / END_POLL.as_millis();
+        for _ in 0..looks {
+            match self.child.try_wait() {
+                Ok(None) => thread::sleep(END_POLL),
+                _ => return,
+            }
         }
     }
 }
@@ -308,7 +362,8 @@ mod tests {
             "netplugin failed with no error message: starting {}: Permission denied (os error 13)",
             program.display()
         );
-        assert_eq!(error, Error::internal(expected));
+        assert_eq!(error.msg, expected);
+        assert!(error.details.contains("chmod"), "{error:?}");
     }
 
     #[test]
@@ -346,28 +401,34 @@ mod tests {
         closing.join().unwrap();
     }
 
+    /// Whether the process has ended; nobody may have waited for it yet.
+    fn has_ended(pid: &str) -> bool {
+        fs::read_to_string(format!("/proc/{}/stat", pid.trim())).map_or(true, |stat| stat.contains(") Z "))
+    }
+
     #[test]
-    fn a_plugin_does_not_outlive_its_call() {
+    fn a_plugin_and_what_it_started_do_not_outlive_its_call() {
         let folder = Folder::new();
-        let pid_file = folder.0.join("pid");
-        let program = folder.script(&format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 60", pid_file.display()));
-        let pid = run(async {
+        let file = folder.0.join("pids");
+        let body = format!("sleep 600 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", file.display());
+        let program = folder.script(&body);
+        let pids = run(async {
             let call = tokio::spawn(async move { exec(&program, &request(), Command::Add, "", b"").await });
-            let pid = loop {
-                match fs::read_to_string(&pid_file) {
-                    Ok(pid) => break pid,
+            let pids = loop {
+                match fs::read_to_string(&file) {
+                    Ok(pids) => break pids,
                     Err(_) => time::sleep(Duration::from_millis(10)).await,
                 }
             };
             call.abort();
             assert!(call.await.unwrap_err().is_cancelled());
-            pid
+            pids
         });
-        let stat = PathBuf::from(format!("/proc/{}/stat", pid.trim()));
-        let ended = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        let (plugin, child) = pids.trim().split_once(' ').unwrap();
+        assert!(has_ended(plugin), "the plugin still runs");
         let start = Instant::now();
-        while !ended() {
-            assert!(start.elapsed() < Duration::from_secs(30), "the plugin still runs");
+        while !has_ended(child) {
+            assert!(start.elapsed() < Duration::from_secs(30), "what the plugin started still runs");
             thread::sleep(Duration::from_millis(10));
         }
     }

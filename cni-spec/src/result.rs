@@ -105,7 +105,7 @@ impl Success {
     }
 
     /// Reads what another plugin printed. A text without `cniVersion` is taken to be of `default_version`, the one that
-    /// plugin was asked for. Unknown members are ignored.
+    /// plugin was asked for. Version 1.1.0 is read, too. Unknown members are ignored.
     ///
     /// # Errors
     /// The text is not a JSON object, is of a version that is not supported, or has members that cannot be understood;
@@ -123,6 +123,8 @@ impl Success {
         let fields = Fields::of(document, "")?;
         let version = match fields.nonempty("cniVersion")? {
             None => default_version,
+            // What it adds to 1.0.0 is unknown members.
+            Some("1.1.0") => Version::V1_0_0,
             Some(text) => Version::parse(text).ok_or_else(|| {
                 let supported = SUPPORTED.map(Version::as_str).join(", ");
                 Error::internal(format!("its cniVersion {text:?} is not supported, expected one of {supported}"))
@@ -369,14 +371,27 @@ mod tests {
     }
 
     #[test]
+    fn parse_reads_what_newer_plugins_answer() {
+        let text = br#"{"cniVersion":"1.1.0","interfaces":[{"name":"a","socketPath":"/s"}],
+            "ips":[{"address":"fd00::1/64"}],"routes":[{"dst":"::/0","mtu":1400,"table":7}]}"#;
+        let expected = Success {
+            interfaces: vec![Interface { name: "a".to_owned(), ..Interface::default() }],
+            ips: vec![Ip { address: "fd00::1/64".parse().unwrap(), gateway: None, interface: None }],
+            routes: vec![Route { dst: "::/0".parse().unwrap(), gw: None }],
+            dns: Dns::default(),
+        };
+        assert_eq!(Success::parse(text, Version::V0_2_0).unwrap(), expected);
+    }
+
+    #[test]
     fn parse_errors_name_the_member() {
         for (text, why) in [
             ("", "it printed nothing, expected a JSON object"),
             ("{", "it is not valid JSON: EOF while parsing an object at line 1 column 1"),
             ("[]", "expected an object, found a list"),
             (
-                r#"{"cniVersion":"1.1.0"}"#,
-                r#"its cniVersion "1.1.0" is not supported, expected one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0"#,
+                r#"{"cniVersion":"1.2.0"}"#,
+                r#"its cniVersion "1.2.0" is not supported, expected one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0"#,
             ),
             (r#"{"ips":[{}]}"#, "ips[0].address is missing"),
             (r#"{"ips":[{"address":"10.0.0.1"}]}"#, "ips[0].address: invalid CIDR address: 10.0.0.1"),

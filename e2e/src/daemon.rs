@@ -13,12 +13,21 @@ use crate::host::Host;
 /// How long a server may take until it is ready; on a busy machine that is long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+impl Host {
+    /// Starts a server on this host. What it prints goes to a file beside the store.
+    pub fn daemon(&self, program: &Path, arguments: &[&str]) -> Daemon {
+        let name = program.file_name().expect("a program has a name").to_string_lossy();
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Daemon::start(self, self.folder().join(format!("{name}.log")), program, &arguments)
+    }
+}
+
 /// A running server. It is killed when the value is dropped, or when this process is gone for any reason.
 ///
 /// It runs in a PID namespace under a shell that reads a pipe from this process. When the pipe closes the shell ends,
 /// and with it everything in the namespace, also what has left its parents, whatever state it is in; the shell's end is
 /// seen after theirs. What is mounted inside goes with them.
-pub(crate) struct Daemon {
+pub struct Daemon {
     watcher: Child,
     pipe: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -68,13 +77,13 @@ impl Daemon {
     }
 
     /// What the server has printed since this start.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         let bytes = std::fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(bytes.get(self.begin..).unwrap_or_default()).into_owned()
     }
 
     /// Waits until the server has printed `text`.
-    pub(crate) fn wait_for(&mut self, text: &str) {
+    pub fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
             // Signal 0 is none: it tells whether the process is there.

@@ -40,6 +40,7 @@ pub use call::{Answer, Call, CniError, Running, at_once};
 pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
 pub use containerd::{Containerd, Kept};
+pub use daemon::Daemon;
 pub use documents::{readme_chain, readme_list, reference_list};
 pub use etcd::{Etcd, Options};
 pub use executables::{executable, folder as executables_folder, tool};

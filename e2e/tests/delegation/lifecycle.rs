@@ -1,0 +1,147 @@
+//! DEL with other plugins: its order, its errors, and that it can be repeated.
+
+use e2e::{Host, Place, Plugins};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::{ONE_ADDRESS, Scripted, netconf, plugins, with_path};
+
+#[test]
+fn del_cleans_the_kernel_before_the_addresses_are_released() {
+    let scripted = Scripted::new(ONE_ADDRESS);
+    let container = scripted.host.container("c1");
+    scripted.add(&container).run().result();
+    scripted.del(&container).run().result();
+    assert!(!scripted.noted("links.ADD").contains("calic1"), "{}", scripted.noted("links.ADD"));
+    assert!(!scripted.noted("links.DEL").contains("calic1"), "{}", scripted.noted("links.DEL"));
+    scripted.del(&container).run().result();
+    container.remove_namespace();
+    scripted.del(&container).run().result();
+    scripted.del(&container).without("CNI_NETNS").run().result();
+    assert_eq!(scripted.calls(), ["ADD", "DEL", "DEL", "DEL", "DEL"]);
+    scripted.host.assert_nothing_left();
+}
+
+#[test]
+fn a_del_whose_plugin_fails_has_cleaned_all_the_rest() {
+    for (script, words) in [
+        (r#"echo '{"code":77,"msg":"no","details":"not now"}'; exit 1"#, "no\nnot now"),
+        ("exit 5", "netplugin failed with no error message: exit status 5"),
+    ] {
+        let scripted = Scripted::new(ONE_ADDRESS);
+        let container = scripted.host.container("c1");
+        scripted.add(&container).run().result();
+        scripted.on("DEL", script);
+        let error = scripted.del(&container).run().error();
+        assert_eq!(error.text, words);
+        assert!(error.code == 77 || error.code == 999, "{error:?}");
+        assert_eq!(container.links(), ["lo"]);
+        scripted.host.assert_nothing_left();
+        // The runtime tries again, and the plugin is asked again.
+        scripted.on("DEL", "");
+        scripted.del(&container).run().result();
+        assert_eq!(scripted.calls(), ["ADD", "DEL", "DEL"]);
+    }
+}
+
+#[test]
+fn an_add_whose_plugin_fails_to_release_tells_the_first_error() {
+    let scripted = Scripted::new(r#"echo '{"code":41,"msg":"the first"}'; exit 1"#);
+    scripted.on("DEL", r#"echo '{"code":42,"msg":"the second"}'; exit 1"#);
+    let container = scripted.host.container("c1");
+    let answer = scripted.add(&container).run();
+    assert_eq!((answer.error().code, answer.error().text.as_str()), (41, "the first"));
+    assert!(answer.stderr.contains("could not undo everything") && answer.stderr.contains("the second"), "{answer:#?}");
+    scripted.host.assert_nothing_left();
+}
+
+#[test]
+fn a_plugin_that_hangs_in_del_is_ended() {
+    let scripted = Scripted::new(ONE_ADDRESS);
+    scripted.on("DEL", "echo $$ >\"$here/id\"; exec sleep 600");
+    let container = scripted.host.container("c1");
+    scripted.add(&container).run().result();
+    let mut netconf = scripted.netconf();
+    netconf["timeout_seconds"] = json!(1);
+    let error = scripted.del(&container).stdin(&netconf.to_string()).run().error();
+    assert!(error.code == 11 && error.text.contains("waiting for DEL of the IPAM plugin"), "{error:?}");
+    let id = scripted.noted("id");
+    assert!(!std::fs::exists(format!("/proc/{}", id.trim())).unwrap(), "the plugin {id} is left");
+    assert_eq!(container.links(), ["lo"]);
+    scripted.host.assert_nothing_left();
+}
+
+/// The runtime ends the DEL, and with it the plugin.
+#[test]
+fn a_terminated_del_leaves_no_plugin_running() {
+    let scripted = Scripted::new(ONE_ADDRESS);
+    scripted.on("DEL", "echo $$ >\"$here/new\"; mv \"$here/new\" \"$here/id\"; exec sleep 600");
+    let container = scripted.host.container("c1");
+    scripted.add(&container).run().result();
+    let running = scripted.del(&container).start();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while scripted.noted("id").is_empty() {
+        assert!(std::time::Instant::now() < deadline, "the plugin is not called");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    running.signal(Signal::SIGTERM);
+    assert!(running.finish().error().text.contains("SIGTERM"));
+    let id = scripted.noted("id");
+    assert!(!std::fs::exists(format!("/proc/{}", id.trim())).unwrap(), "the plugin {id} is left");
+    scripted.on("DEL", "");
+    scripted.del(&container).run().result();
+    scripted.host.assert_nothing_left();
+}
+
+/// The files of host-local's addresses.
+fn of_host_local(host: &Host) -> Vec<String> {
+    let script = "cd /var/lib/cni/networks/net1 2>/dev/null && ls | grep -v -e lock -e last_reserved || true";
+    host.run("sh", &["-c", script]).lines().map(str::to_owned).collect()
+}
+
+fn dual_stack_host_local() -> Value {
+    netconf(json!({
+        "type": "host-local",
+        "ranges": [[{"subnet": "10.9.0.0/30"}], [{"subnet": "fd09::/120"}], [{"subnet": "10.19.0.0/24"}]],
+        "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}],
+    }))
+}
+
+#[test]
+fn host_local_with_several_ranges() {
+    let host = Host::start();
+    let folder = plugins(Plugins::V1_9);
+    let netconf = dual_stack_host_local();
+    let call = |call| with_path(call, &folder);
+    let (a, b) = (host.container("a"), host.container("b"));
+    let to_a = call(a.add(&netconf)).run().addresses();
+    assert_eq!((to_a.len(), of_host_local(&host).len()), (3, 3), "{to_a:?}");
+    for address in &to_a {
+        assert!(host.ping(address), "{address} does not answer");
+    }
+    // The first range has one address for containers: 10.9.0.1 is taken for a gateway.
+    let error = call(b.add(&netconf)).run().error();
+    assert!(error.text.contains("no IP addresses available in range set"), "{error:?}");
+    assert_eq!((b.links().len(), of_host_local(&host).len()), (1, 3), "{error:?}");
+    for _ in 0..2 {
+        call(a.del(&netconf)).run().result();
+    }
+    assert!(of_host_local(&host).is_empty());
+    assert_eq!(call(b.add(&netconf)).run().addresses()[0], to_a[0]);
+    call(b.del(&netconf)).run().result();
+    host.assert_nothing_left();
+}
+
+/// What was assigned is released when the kernel fails.
+#[test]
+fn host_local_after_a_kernel_failure() {
+    let host = Host::start();
+    let folder = plugins(Plugins::V1_9);
+    let netconf = dual_stack_host_local();
+    let container = host.container("c1");
+    container.ip("link add eth0 type veth peer name other");
+    let error = with_path(container.add(&netconf), &folder).run().error();
+    assert!(error.text.contains("the name is taken by a veth"), "{error:?}");
+    assert!(of_host_local(&host).is_empty());
+    host.assert_nothing_left();
+}
