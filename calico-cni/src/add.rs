@@ -15,7 +15,7 @@ use calico_model::{IpVersion, WorkloadEndpoint};
 use calico_plugin::config::LinkSettings;
 use calico_plugin::lock::HostLock;
 use calico_plugin::log::Value::{Millis, Plain, Text};
-use calico_plugin::{call, node_name, readiness};
+use calico_plugin::{call, gates, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::result::{Interface, Ip};
 use cni_spec::{Cidr, Error, Request, Success};
@@ -32,6 +32,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
         node_name::check_file(&call.conf.node)?;
         call.check_add(request)?;
         let link = call.conf.link.settings()?;
+        call.conf.add.check()?;
         let delegate = match call.conf.ipam.in_process() {
             true => None,
             false => Some(Delegate::find(&call.conf, request)?),
@@ -40,6 +41,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
         let work = async {
+            gates::pass(&call.conf.add.gates).await?;
             let store = call.open().await?;
             let store = opened.get_or_init(|| store);
             // An executed plugin takes the lock itself.
@@ -171,6 +173,7 @@ impl Add<'_> {
     async fn prepare(&self, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
         let phase = self.call.phase();
         let mut link = Link {
+            netkit: self.link.netkit,
             ifname: self.request.ifname.clone(),
             host_ifname: self.call.ids.host_interface(),
             mtu: self.link.mtu,
@@ -211,7 +214,7 @@ impl Add<'_> {
     async fn pair_is_left_over(&self, kernel: &Kernel, link: &Link) -> Result<bool, Failed> {
         let step = "look up the interface that is in the way";
         let found = self.in_time(step, kernel.host_link(link.host_ifname.clone())).await?;
-        if found.is_some_and(|found| found.kind.as_deref() == Some("veth") && found.peer_namespace.is_none()) {
+        if found.is_some_and(|found| found.is_of_pair() && found.peer_namespace.is_none()) {
             return Ok(true);
         }
         let host_end = self.in_time(step, kernel.host_end(link.ifname.clone())).await?;

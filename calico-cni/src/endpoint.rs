@@ -71,6 +71,9 @@ pub fn new(call: &Call, id: &EndpointId, success: &Success, mac: String) -> Resu
     let mut endpoint = WorkloadEndpoint::for_interface(id, &call.ids.namespace).map_err(calico_plugin::Error::from)?;
     // Given here and not by the datastore: it is how this call recognises its own record.
     endpoint.metadata.uid = random_uid().map_err(|error| Error::internal(format!("no random UUID: {error}")))?;
+    for (key, value) in &call.conf.mesos.labels {
+        endpoint.metadata.labels.entry(key.clone()).or_insert_with(|| value.clone());
+    }
     endpoint.spec.container_id = call.ids.container_id.clone();
     endpoint.spec.ip_networks = success.ips.iter().map(|ip| single(ip.address.address)).collect();
     endpoint.spec.profiles = vec![call.conf.network.clone()];

@@ -40,7 +40,10 @@ impl Call {
         let conf = NetConf::parse(request)?;
         let log = Log::open(component, conf.log_level, conf.log_file.as_ref());
         let node = node_name::determine(&conf.node)?;
-        let ids = Identifiers::read(request, args)?;
+        let mut ids = Identifiers::read(request, args)?;
+        if let Some(namespace) = &conf.mesos.namespace {
+            ids.namespace.clone_from(namespace);
+        }
         // Not the configuration as it came: there may be a token in it.
         log.debug(
             "read the configuration",

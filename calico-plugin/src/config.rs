@@ -1,5 +1,9 @@
 //! The network configuration, read with Go's leniency. docs/configuration.md lists the keys.
 
+mod mesos;
+mod only_add;
+mod unused;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +15,8 @@ pub use crate::datastore::DatastoreConf;
 use crate::error::Error;
 use crate::log::{FileConf, Level, Limits};
 use crate::variables::Variables;
+pub use mesos::Mesos;
+pub use only_add::AddConf;
 
 /// The time a call has for datastore and kernel unless the configuration says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -28,6 +34,10 @@ pub struct NetConf {
     pub ipam: IpamConf,
     /// What a container's interface shall be, as configured: an ADD asks for [`LinkConf::settings`].
     pub link: LinkConf,
+    /// What else only an ADD asks for.
+    pub add: AddConf,
+    /// What a Mesos task asks for.
+    pub mesos: Mesos,
     /// Whether containers may forward.
     pub allow_ip_forwarding: bool,
     /// `policy.type`; empty where the network's own profile governs.
@@ -62,25 +72,24 @@ pub struct LinkSettings {
     pub mtu: Option<u32>,
     /// The queues of both its ends.
     pub queues: u32,
+    /// Whether it shall be of the kind netkit, where the kernel has that, and not veth.
+    pub netkit: bool,
 }
 
 impl LinkConf {
     /// Checks the settings. The MTU is the configured one, else that of the file the node agent writes. A file that
     /// cannot be read is an error even if it is not needed, as it is upstream.
     pub fn settings(&self) -> Result<LinkSettings, Error> {
-        match self.device_type.as_str() {
-            "" | "veth" => {}
-            "netkit" => {
-                let text = "device_type \"netkit\" is not supported by this release: use \"veth\" or leave it out";
-                return Err(Error::Unsupported(text.to_owned()));
-            }
+        let netkit = match self.device_type.as_str() {
+            "" | "veth" => false,
+            "netkit" => true,
             other => {
                 let text = format!("unknown device_type \"{other}\" in CNI config (supported: \"veth\", \"netkit\")");
                 return Err(Error::Unsupported(text));
             }
-        }
+        };
         let mtu = Some(count("mtu", self.mtu)?).filter(|&mtu| mtu > 0).or(self.mtu_of_file()?);
-        Ok(LinkSettings { mtu, queues: count("num_queues", self.queues)?.max(1) })
+        Ok(LinkSettings { mtu, queues: count("num_queues", self.queues)?.max(1), netkit })
     }
 
     fn mtu_of_file(&self) -> Result<Option<u32>, Error> {
@@ -195,6 +204,7 @@ impl NetConf {
     /// Reads the configuration of a request, which an environment completes.
     pub fn read(request: &Request, variables: &Variables) -> Result<NetConf, Error> {
         let fields = Fields::of(&request.config, "").map_err(wrong)?;
+        unused::check(&fields)?;
         let ipam = fields.object("ipam").map_err(wrong)?;
         let timeout = match fields.integer("timeout_seconds").map_err(wrong)? {
             Some(seconds) if seconds > 0 => Duration::from_secs(seconds.unsigned_abs()),
@@ -215,6 +225,8 @@ impl NetConf {
                 hostname: text("hostname")?,
             },
             ipam: ipam_conf(ipam.as_ref())?,
+            add: AddConf::read(&fields)?,
+            mesos: Mesos::read(&fields)?,
             link: LinkConf {
                 mtu: fields.integer("mtu").map_err(wrong)?.unwrap_or(0),
                 require_mtu_file: flag("require_mtu_file")?,
@@ -300,7 +312,7 @@ mod tests {
         assert!(
             matches!(&conf.datastore, DatastoreConf::Local(file) if *file == *calico_datastore::local::DEFAULT_PATH)
         );
-        assert_eq!(conf.link.settings().unwrap(), LinkSettings { mtu: None, queues: 1 });
+        assert_eq!(conf.link.settings().unwrap(), LinkSettings { mtu: None, queues: 1, netkit: false });
         assert_eq!(conf.timeout, Duration::from_secs(30));
         assert_eq!(conf.ipam.families(), [IpVersion::V4]);
         assert!(conf.node.file_optional && !conf.ipam.exec);
@@ -349,7 +361,7 @@ mod tests {
             "unknown device_type \"tap\" in CNI config (supported: \"veth\", \"netkit\")"
         );
         assert!(settings("mtu", json!(1_u64 << 40)).unwrap_err().contains("too large"));
-        assert_eq!(settings("mtu", json!(1400)).unwrap(), LinkSettings { mtu: Some(1400), queues: 1 });
+        assert_eq!(settings("mtu", json!(1400)).unwrap(), LinkSettings { mtu: Some(1400), queues: 1, netkit: false });
         assert_eq!(settings("num_queues", json!(-3)).unwrap().queues, 1);
     }
 

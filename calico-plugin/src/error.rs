@@ -43,6 +43,10 @@ pub enum Error {
     Pool { text: String, reason: String },
     #[error("{0}")]
     Unsupported(String),
+    #[error("{text}")]
+    Refused { text: String, advice: &'static str },
+    #[error("timed out after {limit:.0?} waiting for the readiness gate {url}: {last}")]
+    Gate { url: String, limit: Duration, last: String },
     #[error("the call was ended by {0}; what it had done is taken back, or left to a DEL")]
     Signal(&'static str),
     #[error("cannot start the runtime of this process: {0}")]
@@ -59,7 +63,13 @@ impl From<Error> for cni_spec::Error {
             Error::Datastore(calico_datastore::Error::TimedOut { .. }) => {
                 (code::TRY_AGAIN, calico_datastore::Error::TIMEOUT_ADVICE)
             }
-            Error::NotReady { advice } | Error::Client { advice, .. } => (code::INTERNAL, *advice),
+            Error::NotReady { advice } | Error::Client { advice, .. } | Error::Refused { advice, .. } => {
+                (code::INTERNAL, *advice)
+            }
+            Error::Gate { .. } => (
+                code::TRY_AGAIN,
+                "it must answer GET with a status from 200 to 399: see what it is of, or take it out of readiness_gates",
+            ),
             Error::Uninitialised(_) => (
                 code::INTERNAL,
                 "start the node agent, or initialise the cluster; or is this another datastore than the cluster's?",

@@ -6,6 +6,7 @@ pub mod config;
 pub mod connection_test;
 mod datastore;
 mod error;
+pub mod gates;
 pub mod identifiers;
 pub mod lock;
 pub mod log;

@@ -21,11 +21,18 @@ pub struct FoundLink {
     pub mtu: u32,
     /// The kernel's name for the kind ("veth", "dummy"); `None` for physical links and loopback.
     pub kind: Option<String>,
-    /// `IFLA_LINK`: of a veth, the index of the other end.
+    /// `IFLA_LINK`: of a pair, the index of the other end.
     pub peer: Option<u32>,
     /// `IFLA_LINK_NETNSID`: the number by which this link's namespace knows the one `peer` is in; absent when it is the
     /// same.
     pub peer_namespace: Option<i32>,
+}
+
+impl FoundLink {
+    /// Whether it is one end of a pair, so that the other end goes with it.
+    pub fn is_of_pair(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("veth" | "netkit"))
+    }
 }
 
 /// Reads one link by name.
@@ -83,7 +90,7 @@ pub fn set_mac(socket: &mut Socket, index: u32, mac: [u8; 6]) -> Result<(), Netl
     socket.change(RouteNetlinkMessage::SetLink(link))
 }
 
-/// Removes a link by name, a veth with its other end. `false`: there was none. Blocks until the kernel has let go of it
+/// Removes a link by name, that of a pair with its other end. `false`: there was none. Blocks until the kernel has let go of it
 /// (15–20 ms).
 pub fn delete(socket: &mut Socket, name: &str) -> Result<bool, NetlinkError> {
     match socket.change(RouteNetlinkMessage::DelLink(named(name))) {

@@ -1,4 +1,4 @@
-//! The Linux dataplane: a container's veth pair, its routes and its kernel settings.
+//! The Linux dataplane: a container's pair of interfaces, its routes and its kernel settings.
 //!
 //! All of it happens on one thread made for it. Entering a network namespace changes the namespace of the whole thread,
 //! and removing a veth blocks for many milliseconds; neither may happen to the thread that drives the datastore's
@@ -11,6 +11,7 @@ mod addresses;
 mod error;
 mod links;
 mod namespace;
+mod netkit;
 mod routes;
 mod socket;
 mod sysctl;
@@ -41,6 +42,8 @@ use worker::Worker;
 /// What the pair of interfaces shall be.
 #[derive(Debug, Clone, Default)]
 pub struct Link {
+    /// Whether it shall be netkit rather than veth, where the kernel has it.
+    pub netkit: bool,
     /// The container end's name (`CNI_IFNAME`).
     pub ifname: String,
     /// The host end's name.
@@ -181,12 +184,12 @@ impl Kernel {
         self.give(move |worker, _| worker.verify(&expected)).await
     }
 
-    /// Removes a link of the host by name: a veth with its other end, wherever that is. `false`: there is none.
+    /// Removes a link of the host by name: that of a pair with its other end, wherever that is. `false`: there is none.
     pub async fn delete_host_link(&self, name: String) -> Result<bool, Error> {
         self.give(move |worker, _| worker.delete_host_link(&name)).await
     }
 
-    /// Removes the container's interface, a veth with its host end. Blocks 15–20 ms. `false`: no such namespace or
+    /// Removes the container's interface, with its host end. Blocks 15–20 ms. `false`: no such namespace or
     /// interface, which is no error.
     pub async fn delete(&self, ifname: String) -> Result<bool, Error> {
         self.give(move |worker, _| worker.delete(&ifname)).await

@@ -33,7 +33,8 @@ pub fn create(container: &mut Socket, host: &Namespace, link: &Link) -> Result<(
     container.create(RouteNetlinkMessage::NewLink(pair))
 }
 
-fn end(name: &str, link: &Link) -> LinkMessage {
+/// What both ends have, of a veth or a netkit pair.
+pub fn end(name: &str, link: &Link) -> LinkMessage {
     let mut end = LinkMessage::default();
     end.attributes.push(LinkAttribute::IfName(name.to_owned()));
     // The kernel takes 0 for a real MTU and refuses it; absent means its default.
@@ -47,7 +48,8 @@ fn end(name: &str, link: &Link) -> LinkMessage {
     end
 }
 
-/// The host end of a container's veth; `None` when the link is no veth or its other end is not in the host's namespace.
+/// The host end of a container's veth or netkit pair; `None` when the link is neither, or its other end is not in the
+/// host's namespace.
 ///
 /// Indexes are unique only in their namespace, and most containers use the same few. So it is not enough that a host
 /// link has the index the container's end names: the namespace that index belongs to must be the host's, and the host
@@ -58,14 +60,14 @@ pub fn host_end(
     host_namespace: &Namespace,
     end: &FoundLink,
 ) -> Result<Option<FoundLink>, NetlinkError> {
-    let (Some("veth"), Some(peer), Some(_)) = (end.kind.as_deref(), end.peer, end.peer_namespace) else {
+    let (true, Some(peer), Some(_)) = (end.is_of_pair(), end.peer, end.peer_namespace) else {
         return Ok(None);
     };
     if namespace_id(container, host_namespace.as_raw_fd())? != end.peer_namespace {
         return Ok(None);
     }
     let found = links::find_index(host, peer)?;
-    Ok(found.filter(|found| found.kind.as_deref() == Some("veth") && found.peer == Some(end.index)))
+    Ok(found.filter(|found| found.kind == end.kind && found.peer == Some(end.index)))
 }
 
 /// The number by which the socket's namespace knows another one; `None` when it has no number for it.

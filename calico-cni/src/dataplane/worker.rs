@@ -12,7 +12,7 @@ use super::namespace::Namespace;
 use super::socket::{NetlinkError, Socket};
 use super::sysctl::{Setting, SysctlError};
 use super::veth::{self, HOST_MAC};
-use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, routes, sysctl};
+use super::{Addressing, Error, HostEnd, IsLeft, Link, Prepared, addresses, netkit, routes, sysctl};
 
 /// How often and how long the host end's MAC address is set again when something on the host resets it.
 const MAC_RETRY: Duration = Duration::from_millis(100);
@@ -68,8 +68,14 @@ impl Worker {
 
     /// See [`super::Kernel::prepare`].
     pub fn prepare(&mut self, link: &Link, is_left: IsLeft<'_>) -> Result<Prepared, Error> {
-        self.create(link)?;
         let mut warnings = Vec::new();
+        match self.create(link) {
+            Err(Error::Netlink { error, .. }) if link.netkit && error.is(Errno::EOPNOTSUPP) => {
+                warnings.push(format!("this kernel has no netkit ({error}): {} becomes a veth", link.ifname));
+                self.create(&Link { netkit: false, ..link.clone() })?;
+            }
+            created => created?,
+        }
         let (host_index, has_host_mac) = self.settle_host_mac(&link.host_ifname, &mut warnings)?;
 
         if link.ipv6 {
@@ -250,21 +256,37 @@ impl Worker {
 
     fn creation_failed(&self, link: &Link, error: NetlinkError) -> Error {
         let netns = self.netns.display();
-        netlink(format!("failed to create {} in netns {netns} with host end {}", link.ifname, link.host_ifname), error)
+        let mtu = link.mtu.map(|mtu| format!(", mtu {mtu}")).unwrap_or_default();
+        let settings = format!("num_queues {}{mtu}", link.queues);
+        let ends = format!("{} in netns {netns} with host end {}", link.ifname, link.host_ifname);
+        netlink(format!("failed to create {ends} ({settings})"), error)
     }
 
     /// The inner result is the kernel's answer.
     fn try_create(&mut self, link: &Link) -> Result<Result<(), NetlinkError>, Error> {
         self.host()?;
         self.container()?;
-        let (Some(host), Some(container)) = (&self.host, &mut self.container) else {
+        let (Some(host), Some(container)) = (&mut self.host, &mut self.container) else {
             return Err(Error::NoNetns { path: self.netns.clone() });
         };
-        let created = veth::create(&mut container.socket, &host.namespace, link);
+        let created = match link.netkit {
+            true => netkit::create(&mut host.socket, &container.namespace, link),
+            false => veth::create(&mut container.socket, &host.namespace, link),
+        };
         if created.is_ok() {
             self.made = Some(link.ifname.clone());
         }
+        if let (Ok(()), true, Some(mac)) = (&created, link.netkit, link.mac) {
+            self.set_container_mac(&link.ifname, mac)?;
+        }
         Ok(created)
+    }
+
+    fn set_container_mac(&mut self, ifname: &str, mac: [u8; 6]) -> Result<(), Error> {
+        let end = self.container_link(ifname)?.ok_or_else(|| Error::Vanished(ifname.to_owned()))?;
+        links::set_mac(&mut self.container()?.socket, end.index, mac).map_err(|error| {
+            netlink(format!("failed to set the MAC address of {ifname} in netns {}", self.netns.display()), error)
+        })
     }
 
     /// Makes sure the host end kept the MAC address it was created with: some device managers give every new interface
