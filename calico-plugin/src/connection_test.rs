@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use calico_datastore::{Datastore, Deadline, Timed};
 use cni_spec::error::code;
+use cni_spec::request::LONGEST_CONFIG;
 use cni_spec::{Answer, Error as CniError, Fields};
 
 use crate::config::wrong;
@@ -38,7 +39,8 @@ pub fn run(stdin: &mut impl Read) -> Answer {
 async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
     let mut text = String::new();
     let unreadable = |error: String| CniError::new(code::DECODING_FAILURE, format!("failed to load netconf: {error}"));
-    stdin.read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    // What is cut off is no JSON.
+    stdin.take(LONGEST_CONFIG).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
     if text.trim().is_empty() {
         return Err(unreadable("stdin is empty, expected a JSON object".to_owned()));
     }

@@ -3,18 +3,24 @@
 //! The lock spares processes of one host the conflicts of claiming and changing the same blocks; correctness rests on
 //! compare-and-swap alone. So a lock that cannot be had at all is no reason to fail, and only waiting too long is.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
+
+use calico_model::timestamp;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{major, minor};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
 use crate::log::Log;
 use crate::log::Value::{Plain, Text};
+
+/// The unit of times in /proc, which is the same on every machine that Linux runs on today.
+const TICKS_PER_SECOND: u64 = 100;
 
 /// How long to wait for the lock.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -81,17 +87,47 @@ fn open(path: &Path) -> std::io::Result<File> {
     }
 }
 
-/// Which process holds the lock, from the kernel's list: ` (held by process N)`, or nothing where it cannot be known.
+/// Which process holds the lock, from the kernel's list: its number, its program, and since when it has run; or nothing
+/// where it cannot be known.
 fn holder(path: &Path) -> String {
-    use std::os::unix::fs::MetadataExt;
-    let Ok(inode) = std::fs::metadata(path).map(|meta| meta.ino()) else { return String::new() };
+    let Ok(file) = std::fs::metadata(path) else { return String::new() };
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    // `1: FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF`; lines with an arrow are waiting.
-    let held = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|words| {
-        words.get(1) == Some(&"FLOCK")
-            && words.get(5).and_then(|w| w.rsplit(':').next()) == Some(inode.to_string().as_str())
-    });
-    held.map(|words| format!(" (held by process {})", words[4])).unwrap_or_default()
+    match holder_in(&locks, &file_in_list(&file)) {
+        None => String::new(),
+        Some(id) => format!(" (held by process {id}{})", about_process(id).unwrap_or_default()),
+    }
+}
+
+/// A file as the kernel's list of locks names it.
+fn file_in_list(file: &Metadata) -> String {
+    format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino())
+}
+
+/// The holder's number in `1: FLOCK  ADVISORY  WRITE 4242 fe:00:1234 0 EOF`; lines with an arrow are waiting. A process
+/// that cannot be seen from here has no number.
+fn holder_in(locks: &str, file: &str) -> Option<u32> {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let mut lines = locks.lines().map(words);
+    let held = lines.find(|words| words.len() > 5 && words[1] == "FLOCK" && words[5] == file)?;
+    held[4].parse().ok().filter(|id| *id > 0)
+}
+
+/// `, calico, since 2026-01-02T03:04:05Z`.
+fn about_process(id: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    let boot = std::fs::read_to_string("/proc/stat").ok()?;
+    about_in(&stat, &boot)
+}
+
+fn about_in(stat: &str, boot: &str) -> Option<String> {
+    // The name is in brackets and may have any character in it.
+    let (before, after) = stat.rsplit_once(") ")?;
+    let (_, name) = before.split_once(" (")?;
+    // Field 22 of proc_pid_stat(5), of which three are in `before` and at the start of `after`.
+    let started: u64 = after.split(' ').nth(22 - 3)?.parse().ok()?;
+    let booted: u64 = boot.lines().find_map(|line| line.strip_prefix("btime "))?.parse().ok()?;
+    let since = UNIX_EPOCH + Duration::from_secs(booted + started / TICKS_PER_SECOND);
+    Some(format!(", {name}, since {}", timestamp::rfc3339(since)))
 }
 
 #[cfg(test)]
@@ -120,6 +156,28 @@ mod tests {
             assert!(waiter.join().unwrap());
         });
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_holder_is_found_by_device_and_inode() {
+        let locks = "1: POSIX  ADVISORY  WRITE 11 fe:00:77 0 EOF\n\
+                     2: FLOCK  ADVISORY  WRITE 12 00:1b:77 0 EOF\n\
+                     3: FLOCK  ADVISORY  WRITE 13 fe:00:77 0 EOF\n\
+                     3: -> FLOCK  ADVISORY  WRITE 14 fe:00:77 0 EOF\n\
+                     4: FLOCK  ADVISORY  WRITE 0 fe:01:5 0 EOF\n";
+        assert_eq!(holder_in(locks, "fe:00:77"), Some(13));
+        assert_eq!(holder_in(locks, "00:1b:77"), Some(12));
+        assert_eq!(holder_in(locks, "fe:00:7"), None);
+        assert_eq!(holder_in(locks, "fe:01:5"), None);
+    }
+
+    #[test]
+    fn a_process_has_a_name_and_a_start() {
+        let stat = "4242 (a) b (c) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 1 18446744073709551615";
+        let about = about_in(stat, "cpu 1\nbtime 1767323045\nprocesses 1\n");
+        assert_eq!(about.as_deref(), Some(", a) b (c, since 2026-01-02T03:24:39Z"));
+        let own = about_process(std::process::id()).unwrap();
+        assert!(own.starts_with(", ") && own.contains(", since 20"), "{own}");
     }
 
     #[test]

@@ -17,6 +17,10 @@ use crate::version::{self, SUPPORTED, Version};
 /// The kernel's limit for the name of an interface, in bytes.
 const LONGEST_INTERFACE_NAME: usize = 15;
 
+/// The longest network configuration that is read, in bytes. Kubernetes keeps none that is longer, real ones have a
+/// thousandth of it, and the limit protects the host's memory: decoded it takes up to a hundred times as much.
+pub const LONGEST_CONFIG: u64 = 1024 * 1024;
+
 /// The oldest version with CHECK.
 const CHECK_SINCE: (u32, u32, u32) = (0, 4, 0);
 
@@ -155,9 +159,16 @@ impl Request {
         let variables = Variables::read(env, command)?;
 
         let mut input = Vec::new();
-        stdin
+        let mut limited = stdin.take(LONGEST_CONFIG + 1);
+        limited
             .read_to_end(&mut input)
             .map_err(|error| Error::new(code::IO_FAILURE, format!("error reading from stdin: {error}")))?;
+        if limited.limit() == 0 {
+            let text = format!("the network configuration on stdin is longer than {} MiB", LONGEST_CONFIG >> 20);
+            return Err(
+                Error::new(code::INVALID_CONFIG, text).with_details("shorten it, or see what the runtime sends")
+            );
+        }
         let config = decode(&input)?;
         let network = network_name(&config)?;
 

@@ -1,16 +1,18 @@
 //! One run of an executable under test, as a container runtime would do it.
 
+use std::ffi::OsStr;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::executables::{executable, folder};
+use crate::executables::{executable, folder, tool};
 use crate::host::Host;
 use crate::runner::Run;
 
@@ -20,18 +22,25 @@ pub struct Call {
     program: PathBuf,
     arguments: Vec<String>,
     stdin: Vec<u8>,
+    memory: Option<u64>,
 }
 
 impl Call {
     pub(crate) fn new(host: &Host, name: &str, verb: &str) -> Call {
         let mut enter = host.enter(None);
         enter.env("CNI_COMMAND", verb).env("CNI_PATH", folder());
-        Call { enter, program: executable(name), arguments: vec![], stdin: vec![] }
+        Call { enter, program: executable(name), arguments: vec![], stdin: vec![], memory: None }
     }
 
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Call {
         self.enter.env(name, value);
+        self
+    }
+
+    /// Sets an environment variable to what need not be text.
+    pub fn env_bytes(mut self, name: &str, value: &[u8]) -> Call {
+        self.enter.env(name, OsStr::from_bytes(value));
         self
     }
 
@@ -48,14 +57,25 @@ impl Call {
     }
 
     /// What the executable reads.
-    pub fn stdin(mut self, text: &str) -> Call {
-        self.stdin = text.as_bytes().to_vec();
+    pub fn stdin(self, text: &str) -> Call {
+        self.stdin_bytes(text.as_bytes())
+    }
+
+    /// What the executable reads, which need not be text.
+    pub fn stdin_bytes(mut self, bytes: &[u8]) -> Call {
+        self.stdin = bytes.to_vec();
+        self
+    }
+
+    /// Gives the executable so many bytes of address space and no more.
+    pub fn limited(mut self, memory: u64) -> Call {
+        self.memory = Some(memory);
         self
     }
 
     /// The same for a [`Runner`](crate::Runner), which measures it. Arguments are left out.
     pub fn to_measure(&self) -> Run {
-        let text = |text: &std::ffi::OsStr| text.to_string_lossy().into_owned();
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
         let variables = self.enter.get_envs().filter_map(|(name, value)| Some((text(name), text(value?))));
         Run {
             program: self.program.clone(),
@@ -65,14 +85,25 @@ impl Call {
     }
 
     /// Starts the process and gives it its stdin.
-    pub fn start(mut self) -> Running {
+    pub fn start(self) -> Running {
+        let mut running = self.start_with_open_stdin();
+        running.stdin = None;
+        running
+    }
+
+    /// Starts the process and gives it its stdin, which has no end until the process has one.
+    pub fn start_with_open_stdin(mut self) -> Running {
+        if let Some(memory) = self.memory {
+            self.enter.arg(tool("prlimit")).arg(format!("--as={memory}"));
+        }
         self.enter.arg(&self.program).args(&self.arguments);
         self.enter.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = self.enter.spawn().expect("nsenter can be started");
         // Not every call reads it, and a process may end before it does: then the pipe is broken, and that is fine.
-        let _ = child.stdin.take().expect("stdin is a pipe").write_all(&self.stdin);
-        Running { child: Some(child), started }
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let _ = stdin.write_all(&self.stdin);
+        Running { child: Some(child), stdin: Some(stdin), started }
     }
 
     /// Runs the process to its end.
@@ -90,6 +121,8 @@ pub fn at_once(calls: impl Iterator<Item = Call>) -> Vec<Answer> {
 /// A process under test. It is killed when the value is dropped unfinished.
 pub struct Running {
     child: Option<Child>,
+    /// Kept where it shall have no end.
+    stdin: Option<ChildStdin>,
     started: Instant,
 }
 

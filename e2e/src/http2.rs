@@ -4,6 +4,7 @@
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Length, type, flags and stream come before every frame's payload.
 const HEADER: usize = 9;
+/// The type of a frame with a request's content.
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -18,6 +19,8 @@ pub struct Piece {
     pub stream: u32,
     /// Whether these are headers, the first of which opens a stream.
     pub headers: bool,
+    /// Whether this is content.
+    pub data: bool,
     /// Whether the sender says no more on this stream.
     pub end: bool,
 }
@@ -68,7 +71,7 @@ impl Pieces {
         // The highest bit is reserved.
         let stream = u32::from_be_bytes(stream) & 0x7fff_ffff;
         let end = kind == RST_STREAM || matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0;
-        Some(Piece { bytes, stream, headers: kind == HEADERS, end })
+        Some(Piece { bytes, stream, headers: kind == HEADERS, data: kind == DATA, end })
     }
 }
 
@@ -77,7 +80,7 @@ impl Iterator for Pieces {
 
     /// The next piece that has been received completely.
     fn next(&mut self) -> Option<Piece> {
-        let plain = |bytes| Piece { bytes, stream: 0, headers: false, end: false };
+        let plain = |bytes| Piece { bytes, stream: 0, headers: false, data: false, end: false };
         if self.state == State::Preface {
             let common = self.buffer.len().min(PREFACE.len());
             if self.buffer[..common] != PREFACE[..common] {

@@ -18,7 +18,11 @@ pub struct Faults {
     pub drop: Option<usize>,
     /// This request is forwarded only after [`Proxy::release`], also if its client is gone by then.
     pub late: Option<usize>,
-    /// Whether `cut` or `drop` hit the first connection only that gets so far.
+    /// Of this request only the headers are forwarded, as if its client were slow. Others of the connection pass it.
+    pub hold: Option<usize>,
+    /// This request is carried out, and nothing of its answer arrives.
+    pub mute: Option<usize>,
+    /// Whether `cut`, `drop`, `late`, `hold` or `mute` hit the first connection only that gets so far.
     pub once: bool,
     /// Connections are accepted, and nothing is ever read from or written to them.
     pub blackhole: bool,
@@ -31,6 +35,8 @@ impl Faults {
         arguments.extend(self.cut.map(|number| format!("cut={number}")));
         arguments.extend(self.drop.map(|number| format!("drop={number}")));
         arguments.extend(self.late.map(|number| format!("late={number}")));
+        arguments.extend(self.hold.map(|number| format!("hold={number}")));
+        arguments.extend(self.mute.map(|number| format!("mute={number}")));
         arguments.extend(self.once.then(|| "once".to_owned()));
         arguments.extend(self.blackhole.then(|| "blackhole".to_owned()));
         arguments
@@ -45,6 +51,8 @@ impl Faults {
                 ("cut", number) => faults.cut = Some(number.parse().ok()?),
                 ("drop", number) => faults.drop = Some(number.parse().ok()?),
                 ("late", number) => faults.late = Some(number.parse().ok()?),
+                ("hold", number) => faults.hold = Some(number.parse().ok()?),
+                ("mute", number) => faults.mute = Some(number.parse().ok()?),
                 ("once", "") => faults.once = true,
                 ("blackhole", "") => faults.blackhole = true,
                 _ => return None,
@@ -129,6 +137,8 @@ mod tests {
             cut: Some(3),
             drop: Some(4),
             late: Some(5),
+            hold: Some(6),
+            mute: Some(7),
             once: true,
             blackhole: true,
         };

@@ -100,6 +100,15 @@ pub fn delete(socket: &mut Socket, name: &str) -> Result<bool, NetlinkError> {
     }
 }
 
+/// Removes a link by its index. `false`: there was none.
+pub fn delete_index(socket: &mut Socket, index: u32) -> Result<bool, NetlinkError> {
+    match socket.change(RouteNetlinkMessage::DelLink(indexed(index))) {
+        Ok(()) => Ok(true),
+        Err(error) if error.is(Errno::ENODEV) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The colon form of a hardware address, in lower case.
 pub fn mac_text(mac: &[u8]) -> String {
     mac.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")

@@ -1,8 +1,9 @@
 //! Network namespaces: opening a file that stands for one, and moving the calling thread into it.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -38,6 +39,13 @@ impl Namespace {
             NSFS_MAGIC | PROC_SUPER_MAGIC => Ok(Some(Namespace(file))),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+
+    /// Whether the path still stands for this namespace.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let identity = |file: io::Result<Metadata>| file.ok().map(|file| (file.dev(), file.ino()));
+        let own = identity(self.0.metadata());
+        own.is_some() && own == identity(std::fs::metadata(path))
     }
 
     /// Moves the calling thread, and no other, into the namespace. `EINVAL`: this is no network namespace.

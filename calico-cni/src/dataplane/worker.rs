@@ -35,6 +35,8 @@ pub struct Worker {
     in_container: bool,
     /// The container end this thread created: what `undo` may remove.
     made: Option<String>,
+    /// The index of its host end, once that was looked up.
+    made_host_end: Option<u32>,
     prepared: Option<Pair>,
 }
 
@@ -57,7 +59,15 @@ struct Pair {
 impl Worker {
     /// A worker for the container at `netns`, in the calling thread.
     pub fn new(netns: PathBuf) -> Worker {
-        Worker { netns, host: None, container: None, in_container: false, made: None, prepared: None }
+        Worker {
+            netns,
+            host: None,
+            container: None,
+            in_container: false,
+            made: None,
+            made_host_end: None,
+            prepared: None,
+        }
     }
 
     /// See [`super::Kernel::host_link`].
@@ -77,6 +87,7 @@ impl Worker {
             created => created?,
         }
         let (host_index, has_host_mac) = self.settle_host_mac(&link.host_ifname, &mut warnings)?;
+        self.made_host_end = Some(host_index);
 
         if link.ipv6 {
             self.set_in_container(&[sysctl::of_duplicate_detection(&link.ifname)])?;
@@ -156,20 +167,28 @@ impl Worker {
                     .map_err(|error| Error::HostRoute { interface: pair.host_ifname.clone(), error })?;
             }
         }
+        // This thread keeps the namespace, and so far the interface, alive: when it ends, both are gone.
+        let netns = self.netns.clone();
+        if !self.container()?.namespace.is_at(&netns) {
+            return Err(Error::NoNetns { path: netns });
+        }
         Ok(())
     }
 
     /// See [`super::Kernel::undo`].
     pub fn undo(&mut self) -> Result<(), Error> {
         let made = self.made.take();
-        let index = self.prepared.take().map(|pair| pair.index);
-        let Some(ifname) = made else { return Ok(()) };
-        if self.container_is_gone()? {
-            return Ok(());
+        self.prepared = None;
+        // The host end has this index as long as it lives, wherever the other end was moved and whatever the two are
+        // called by now.
+        if let Some(index) = self.made_host_end.take() {
+            let deleted = links::delete_index(&mut self.host()?.socket, index);
+            return deleted
+                .map(drop)
+                .map_err(|error| netlink(format!("failed to remove the host interface with index {index}"), error));
         }
-        let found = self.container_link(&ifname)?;
-        // Another call may have replaced the pair with its own since.
-        if found.is_some_and(|found| index.is_none_or(|index| index == found.index)) {
+        let Some(ifname) = made else { return Ok(()) };
+        if !self.container_is_gone()? {
             self.delete(&ifname)?;
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! Forwards TCP connections, counts the HTTP/2 requests on them, and makes faults:
-//! `proxy LISTEN SERVER RELEASED [delay=MS] [cut=N] [drop=N] [late=N] [once] [blackhole]`. A late request waits for the
+//! `proxy LISTEN SERVER RELEASED [delay=MS] [cut=N] [drop=N] [late=N] [hold=N] [mute=N] [once] [blackhole]`. A late request waits for the
 //! file RELEASED.
 //!
 //! Prints `listening ADDRESS`, then `connection N` for every connection and `request N` for every request on it, before
@@ -56,6 +56,7 @@ fn serve(listen: &str, server: &str, released: &Path, faults: Faults) -> io::Res
             answered: AtomicBool::new(false),
             armed: Arc::clone(&armed),
             withheld: AtomicU32::new(0),
+            muted: AtomicU32::new(0),
             opaque: AtomicBool::new(false),
         });
         for direction in [Connection::requests, Connection::answers] {
@@ -89,6 +90,8 @@ struct Connection {
     armed: Arc<AtomicBool>,
     /// The stream whose answer the client will not get.
     withheld: AtomicU32,
+    /// The stream of which the client hears nothing.
+    muted: AtomicU32,
     /// Whether this is no HTTP/2.
     opaque: AtomicBool,
 }
@@ -97,7 +100,7 @@ impl Connection {
     /// Forwards what the client sends, until a side closes or a fault closes both.
     fn requests(&self) -> io::Result<()> {
         let mut pieces = Pieces::of_client();
-        let (mut count, mut newest, mut to_cut, mut late) = (0, 0, None, None);
+        let (mut count, mut newest, mut to_cut, mut to_delay, mut held, mut late) = (0, 0, None, None, None, None);
         let mut chunk = [0; 16384];
         loop {
             let length = (&self.client).read(&mut chunk)?;
@@ -110,8 +113,12 @@ impl Connection {
                 if piece.headers && piece.stream > newest {
                     newest = piece.stream;
                     count += 1;
-                    // A late one counts when all of it is here: its client may be killed then.
-                    if self.faults.late != Some(count) {
+                    if self.faults.late == Some(count) && self.fires() {
+                        to_delay = Some(piece.stream);
+                    } else if self.faults.hold == Some(count) && self.fires() {
+                        held = Some(piece.stream);
+                    } else {
+                        // A late one counts when all of it is here: its client may be killed then.
                         report(&format!("request {}", self.number));
                     }
                     if self.faults.drop == Some(count) && self.fires() {
@@ -120,8 +127,17 @@ impl Connection {
                     if self.faults.cut == Some(count) && self.fires() {
                         to_cut = Some(piece.stream);
                     }
+                    if self.faults.mute == Some(count) && self.fires() {
+                        self.muted.store(piece.stream, Ordering::SeqCst);
+                    }
                 }
-                if self.faults.late == Some(count) && piece.stream == newest {
+                if held == Some(piece.stream) && piece.data {
+                    if piece.end {
+                        report(&format!("request {}", self.number));
+                    }
+                    continue;
+                }
+                if to_delay == Some(piece.stream) {
                     let request: &mut Vec<u8> = late.get_or_insert_default();
                     request.extend(&piece.bytes);
                     if piece.end {
@@ -168,6 +184,9 @@ impl Connection {
             }
             pieces.push(&chunk[..length]);
             for piece in pieces.by_ref() {
+                if piece.stream != 0 && piece.stream == self.muted.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let withheld = piece.stream != 0 && piece.stream == self.withheld.load(Ordering::SeqCst);
                 if !withheld {
                     self.tell_client(&piece.bytes)?;
