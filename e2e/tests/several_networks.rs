@@ -72,7 +72,7 @@ fn a_second_network_of_calico_adds_nothing() {
         assert_eq!(host.added_links(), [container.host_end()]);
         assert_eq!(host.stored().allocated(), 2);
         assert_eq!(networks.succeed("cached", &container, &["eth0", "eth1"]), results);
-        networks.succeed("check", &container, &["eth0"]);
+        networks.succeed("check", &container, &["eth0", "eth1"]);
         host.assert_audit_clean();
 
         // The interface that there is takes the addresses with it; the other name's DEL finds nothing to do.
