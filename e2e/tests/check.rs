@@ -2,28 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use e2e::{
-    Call, Container, Etcd, Faults, Host, Options, Place, Plugins, dual_stack, executables_folder, reference_plugin,
-};
+use e2e::{Call, Container, Faults, Host, Place, Plugins, Site, dual_stack, executables_folder, reference_plugin};
 use serde_json::{Value, json};
-
-/// A network on an etcd with one node.
-struct Network {
-    etcd: Etcd,
-    host: Host,
-    netconf: Value,
-}
-
-impl Network {
-    fn start() -> Network {
-        let etcd = Etcd::start(Options::default());
-        etcd.seed(&["node-1"]);
-        let host = etcd.host();
-        let mut netconf = etcd.configured(dual_stack());
-        netconf["nodename_file_optional"] = json!(true);
-        Network { etcd, host, netconf }
-    }
-}
 
 /// The configuration as a runtime passes it after an ADD: with the result.
 fn with_result(netconf: &Value, result: &Value) -> Value {
@@ -96,22 +76,20 @@ fn a_version_without_check_has_none() {
 
 #[test]
 fn two_waves_of_reads_and_no_write() {
-    let network = Network::start();
-    let Network { etcd, host, netconf } = &network;
+    let site = Site::start();
+    let (Site { etcd, host }, netconf) = (&site, &site.netconf());
     let container = host.container("c1");
     let result = container.add(netconf).run().result();
     let before = etcd.dump();
     for executable in ["calico", "calico-ipam"] {
-        let proxy = etcd.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), 0, Faults::default());
-        let mut netconf = with_result(netconf, &result);
-        netconf["etcd_endpoints"] = json!(proxy.endpoint());
-        let answer = container.call(executable, "CHECK", &netconf).run();
+        let proxy = site.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), Faults::default());
+        let answer = container.call(executable, "CHECK", &with_result(&site.through(&proxy), &result)).run();
         assert_eq!(answer.exit, Some(0), "{answer:#?}");
         assert_eq!(proxy.requests(), [2], "{executable}: the record and the handle, then the blocks");
     }
     assert_eq!(etcd.dump(), before);
     container.del(netconf).run().result();
-    etcd.assert_nothing_left(&[host]);
+    site.assert_nothing_left();
 }
 
 #[test]
@@ -201,8 +179,8 @@ fn the_kernel_is_looked_at() {
 /// Each object is made wrong in turn, and right again.
 #[test]
 fn the_record_and_the_allocation_are_looked_at() {
-    let network = Network::start();
-    let Network { etcd, host, netconf } = &network;
+    let site = Site::start();
+    let (Site { etcd, host }, netconf) = (&site, &site.netconf());
     let (container, other) = (host.container("c1"), host.container("c2"));
     let result = container.add(netconf).run().result();
     other.add(netconf).run().result();
@@ -276,7 +254,7 @@ fn the_record_and_the_allocation_are_looked_at() {
     for container in [&container, &other] {
         container.del(netconf).run().result();
     }
-    etcd.assert_nothing_left(&[host]);
+    site.assert_nothing_left();
 }
 
 /// The IPAM plugin's own CHECK is part of it, and its error is the answer.
@@ -333,8 +311,8 @@ fn a_second_network_of_the_container_is_checked_by_the_interface_it_has() {
 
 #[test]
 fn a_datastore_that_does_not_answer_is_told_from_a_difference() {
-    let network = Network::start();
-    let Network { etcd, host, netconf } = &network;
+    let site = Site::start();
+    let (Site { etcd, host }, netconf) = (&site, &site.netconf());
     let container = host.container("c1");
     let result = container.add(netconf).run().result();
     let mut short = netconf.clone();
@@ -345,5 +323,5 @@ fn a_datastore_that_does_not_answer_is_told_from_a_difference() {
     assert!(error.code == 11 && error.text.contains("172.31.0.1:2379"), "{error:?}");
     assert_ok(&container, netconf, &result);
     container.del(netconf).run().result();
-    etcd.assert_nothing_left(&[host]);
+    site.assert_nothing_left();
 }

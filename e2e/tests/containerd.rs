@@ -1,10 +1,9 @@
 //! Containers of a containerd, with the list of plugins that the README shows.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use e2e::{Containerd, ContainerdRelease, Kept, Place, note, readme_list, until};
+use e2e::{Containerd, ContainerdRelease, Doomed, Kept, Place, readme_list, until};
 
 fn start(release: ContainerdRelease) -> Containerd {
     Containerd::start(release, &readme_list("local"))
@@ -162,35 +161,24 @@ fn cgroups_of(cgroup: &str) -> Vec<u8> {
 
 #[test]
 fn nothing_outlives_a_killed_process() {
-    const NAME: &str = "nothing_outlives_a_killed_process";
-    if std::env::var_os("E2E_KILLED").is_some() {
+    let mut doomed = Doomed::start("nothing_outlives_a_killed_process", |stay| {
         let containerd = start(ContainerdRelease::V2_4);
         let output = containerd.run("one", &["--detach"], &["sleep", "1000"]).output().unwrap();
         assert!(output.status.success(), "{output:#?}");
         let _kept = containerd.keep("two");
         let pids = containerd.beside("readlink").arg("/proc/self/ns/pid").output().unwrap();
         let pids = String::from_utf8(pids.stdout).unwrap();
-        note(&format!("{} {}", pids.trim_end(), containerd.host().folder().display()));
-        std::thread::park();
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", NAME, "--nocapture"])
-        .env("E2E_KILLED", "")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    let (pids, folder) = line.trim().split_once(' ').unwrap_or_else(|| panic!("{line}"));
+        stay(&format!("{} {}", pids.trim_end(), containerd.host().folder().display()))
+    });
+    let said = doomed.said.clone();
+    let (pids, folder) = said.split_once(' ').unwrap_or_else(|| panic!("{said}"));
     let folder = Path::new(folder);
     let cgroup = format!("calico-e2e-{}", folder.file_name().unwrap().to_str().unwrap());
     let processes = processes_of(pids, &cgroup);
     // The shell, containerd, two shims, two containers, a `ctr run`.
     assert!(processes.len() >= 7 && folder.is_dir(), "{processes:?}");
     assert_ne!(cgroups_of(&cgroup), b"");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    doomed.kill();
     until("the processes are gone", || processes_of(pids, &cgroup).is_empty());
     until("the folder is gone", || !folder.exists());
     until("the cgroups are gone", || cgroups_of(&cgroup).is_empty());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use e2e::{Answer, Call, Container, Etcd, Faults, Host, Options, at_once, dual_stack, note};
+use e2e::{Answer, Call, Container, Etcd, Faults, Host, Options, Site, at_once, dual_stack, note};
 use serde_json::{Value, json};
 
 const HOSTS: usize = 8;
@@ -58,25 +58,22 @@ fn many_hosts_allocate_at_once_with_an_executed_ipam_plugin() {
 
 /// The budget of the design: 4 for an ADD into a block the host has, 4 for its DEL, one more to log in.
 fn requests(options: Options) -> [Vec<usize>; 3] {
-    let etcd = Etcd::start(options);
-    etcd.seed(&["node-1"]);
-    let host = etcd.host();
-    let mut netconf = etcd.configured(dual_stack());
-    netconf["nodename_file_optional"] = json!(true);
+    let site = Site::with(options);
+    let mut netconf = site.netconf();
     netconf["ipam"]["assign_ipv6"] = json!("false");
     let run = |call: Call| {
-        let proxy = etcd.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), 0, Faults::default());
+        let proxy = site.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), Faults::default());
         let mut netconf = netconf.clone();
         netconf["etcd_endpoints"] = json!(proxy.endpoint());
-        let call = etcd.env().iter().fold(call, |call, (name, value)| call.env(name, value));
+        let call = site.etcd.env().iter().fold(call, |call, (name, value)| call.env(name, value));
         call.stdin(&netconf.to_string()).run().result();
         proxy.requests()
     };
-    let [first, second] = [host.container("c1"), host.container("c2")];
+    let [first, second] = [site.host.container("c1"), site.host.container("c2")];
     run(first.add(&netconf));
     let counts = [run(second.add(&netconf)), run(second.del(&netconf)), run(second.del(&netconf))];
     run(first.del(&netconf));
-    etcd.assert_nothing_left(&[&host]);
+    site.assert_nothing_left();
     counts
 }
 

@@ -1,7 +1,7 @@
 //! What calls log: their phases, in the form of all Calico components, and nothing secret.
 
-use e2e::{Answer, Call, Etcd, Host, Options, Place, dual_stack};
-use serde_json::{Value, json};
+use e2e::{Answer, Call, Host, Options, Place, Site, dual_stack};
+use serde_json::json;
 
 /// What a line says behind its place in the source; the rest must have the known form.
 #[track_caller]
@@ -154,13 +154,11 @@ fn lines_are_dated_in_the_hosts_time_zone() {
 
 #[test]
 fn nothing_secret_is_logged() {
-    let etcd = Etcd::start(Options { auth: true, ..Options::default() });
-    etcd.seed(&["node-1"]);
-    let host = etcd.host();
+    let site = Site::with(Options { auth: true, ..Options::default() });
+    let Site { host, etcd } = &site;
     let container = host.container("c1");
     let secrets = ["calico-secret", "token-in-the-configuration", "variable-of-the-runtime"];
-    let mut netconf: Value = etcd.configured(dual_stack());
-    netconf["nodename_file_optional"] = json!(true);
+    let mut netconf = site.netconf();
     netconf["log_level"] = json!("debug");
     netconf["log_file_path"] = json!("/var/lib/calico/cni.log");
     netconf["policy"] = json!({"k8s_auth_token": "token-in-the-configuration"});

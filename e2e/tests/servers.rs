@@ -1,12 +1,11 @@
 //! The fixtures that other tests build on do what they say.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use e2e::{Etcd, Faults, Host, Options, Place, Plugins, Release, cnitool, note, reference_plugin, until};
+use e2e::{Doomed, Etcd, Faults, Host, Options, Place, Plugins, Release, cnitool, note, reference_plugin, until};
 use serde_json::json;
 
 /// This crate's executable `proxy`.
@@ -301,28 +300,17 @@ fn nothing_outlives_the_fixture() {
 
 #[test]
 fn nothing_outlives_a_killed_process() {
-    const NAME: &str = "nothing_outlives_a_killed_process";
-    if std::env::var_os("E2E_KILLED").is_some() {
+    let mut doomed = Doomed::start("nothing_outlives_a_killed_process", |stay| {
         let etcd = Etcd::start(Options { members: 3, ..Options::default() });
         let _proxy = etcd.proxy(Path::new(PROXY), 0, Faults::default());
-        note(&format!("{} {}", network_of(etcd.servers()).display(), etcd.servers().folder().display()));
-        std::thread::sleep(Duration::from_secs(600));
-    }
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", NAME, "--nocapture"])
-        .env("E2E_KILLED", "")
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
-    let (network, folder) = line.trim().split_once(' ').unwrap_or_else(|| panic!("{line}"));
+        stay(&format!("{} {}", network_of(etcd.servers()).display(), etcd.servers().folder().display()))
+    });
+    let said = doomed.said.clone();
+    let (network, folder) = said.split_once(' ').unwrap_or_else(|| panic!("{said}"));
     let (network, folder) = (Path::new(network), Path::new(folder));
     let processes = processes_in(network);
     assert!(processes.len() > 3 && folder.is_dir(), "{processes:?}");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    doomed.kill();
     let alive = || processes.iter().any(|&process| namespace_of(process).as_deref() == Some(network));
     until("the processes are gone", || !alive());
     until("the folder is gone", || !folder.exists());

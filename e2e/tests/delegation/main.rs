@@ -8,19 +8,14 @@ mod versions;
 
 use std::path::{Path, PathBuf};
 
-use e2e::{Call, Container, Host, Plugins, reference_plugin};
+use e2e::{Call, Container, Host, Plugins, dual_stack, reference_plugin};
 use serde_json::{Value, json};
 
 /// A configuration for a plugin that manages the addresses.
 fn netconf(ipam: Value) -> Value {
-    json!({
-        "cniVersion": "1.0.0",
-        "name": "net1",
-        "type": "calico",
-        "datastore_type": "local",
-        "nodename": "node-1",
-        "ipam": ipam,
-    })
+    let mut netconf = dual_stack();
+    netconf["ipam"] = ipam;
+    netconf
 }
 
 /// A call with a folder of plugins in place of ours.

@@ -1,10 +1,10 @@
 //! Interfaces and namespaces that others rename, move or remove.
 
-use e2e::{Container, Faults, Host, Place, dual_stack, until};
+use e2e::{Container, Faults, Host, Place, Running, Site, dual_stack, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::{Site, plugins, with};
+use crate::{plugins, proxy, site, with};
 
 /// An IPAM plugin whose ADD waits for the file `go`.
 const SLOW: &str = r#"cat >/dev/null
@@ -51,7 +51,7 @@ fn a_host_end_that_was_renamed_before_del() {
 /// The pair is there, and the commit of its addresses is held.
 fn held<'s>(site: &'s Site, id: &str, change: impl FnOnce(&Container<'s>), terminate: bool) -> e2e::Answer {
     let container = site.host.container(id);
-    let proxy = site.proxy(Faults { late: Some(3), ..Faults::default() });
+    let proxy = proxy(site, Faults { late: Some(3), ..Faults::default() });
     let running = container.add(&site.through(&proxy)).start();
     until("the commit is sent", || proxy.requests().first() == Some(&3));
     until("the pair is there", || container.ip("-brief link show up").contains("eth0"));
@@ -71,7 +71,7 @@ fn rename(container: &Container<'_>) {
 
 #[test]
 fn a_container_end_that_is_renamed_during_an_add() {
-    let site = Site::start();
+    let site = site();
     for (id, terminate) in [("renamed", false), ("terminated", true)] {
         let answer = held(&site, id, rename, terminate);
         assert_eq!(answer.exit == Some(0), !terminate, "{answer:#?}");
@@ -80,14 +80,14 @@ fn a_container_end_that_is_renamed_during_an_add() {
         }
         // It is found by its host end.
         let container = site.host.container(&format!("{id}-again")).renamed(id);
-        container.del(&site.good()).run().result();
+        container.del(&site.netconf()).run().result();
         site.assert_nothing_left();
     }
 }
 
 #[test]
 fn a_container_end_that_is_moved_away_during_an_add_that_fails() {
-    let site = Site::start();
+    let site = site();
     let elsewhere = site.host.container("elsewhere");
     let answer = held(&site, "moved", |container| drop(container.ip("link set eth0 netns elsewhere")), true);
     answer.error();
@@ -97,7 +97,7 @@ fn a_container_end_that_is_moved_away_during_an_add_that_fails() {
 
 #[test]
 fn a_namespace_that_is_removed_during_an_add() {
-    let site = Site::start();
+    let site = site();
     let answer = held(&site, "removed", |container| container.remove_namespace(), false);
     let error = answer.error();
     assert!(error.text.contains("there is no such namespace; the container is gone"), "{error:?}");
@@ -105,21 +105,27 @@ fn a_namespace_that_is_removed_during_an_add() {
     site.assert_nothing_left();
 }
 
+/// An ADD whose IPAM plugin is at work, and what lets that go on.
+fn slow<'h>(host: &'h Host, container: &Container<'h>) -> (Running, impl FnOnce() + use<>) {
+    let path = plugins(host, "slow", SLOW);
+    let running = container.add(&with(json!({ "ipam": { "type": "slow" } }))).env("CNI_PATH", &path).start();
+    let folder = host.folder().join("plugins");
+    until("the plugin is called", || folder.join("called").exists());
+    (running, move || std::fs::write(folder.join("go"), "").unwrap())
+}
+
 #[test]
 fn a_namespace_that_is_removed_while_another_plugin_works() {
     let host = Host::start();
     let container = host.container("c1");
-    let path = plugins(&host, "slow", SLOW);
-    let netconf = with(json!({ "ipam": { "type": "slow" } }));
-    let running = container.add(&netconf).env("CNI_PATH", &path).start();
-    let file = |name: &str| host.folder().join("plugins").join(name);
-    until("the plugin is called", || file("called").exists());
+    let (running, go) = slow(&host, &container);
     container.remove_namespace();
-    std::fs::write(file("go"), "").unwrap();
+    go();
     let error = running.finish().error();
     assert!(error.text.contains("there is no such namespace; the container is gone"), "{error:?}");
     host.assert_nothing_left();
-    container.del(&netconf).env("CNI_PATH", &path).run().result();
+    let path = plugins(&host, "slow", SLOW);
+    container.del(&with(json!({ "ipam": { "type": "slow" } }))).env("CNI_PATH", &path).run().result();
     host.assert_nothing_left();
 }
 
@@ -127,13 +133,9 @@ fn a_namespace_that_is_removed_while_another_plugin_works() {
 fn a_name_that_is_taken_while_another_plugin_works() {
     let host = Host::start();
     let container = host.container("c1");
-    let path = plugins(&host, "slow", SLOW);
-    let netconf = with(json!({ "ipam": { "type": "slow" } }));
-    let running = container.add(&netconf).env("CNI_PATH", &path).start();
-    let file = |name: &str| host.folder().join("plugins").join(name);
-    until("the plugin is called", || file("called").exists());
+    let (running, go) = slow(&host, &container);
     container.ip("link add eth0 type veth peer name other");
-    std::fs::write(file("go"), "").unwrap();
+    go();
     let error = running.finish().error();
     assert!(error.text.contains("the name is taken by a veth"), "{error:?}");
     assert_eq!(container.links().len(), 3, "what was there is untouched");

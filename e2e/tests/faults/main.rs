@@ -8,8 +8,8 @@ mod signals;
 
 use std::path::Path;
 
-use e2e::{CniError, Etcd, Faults, Host, Options, Place, Proxy, dual_stack};
-use serde_json::{Value, json};
+use e2e::{CniError, Faults, Host, Place, Proxy, Site, dual_stack};
+use serde_json::Value;
 
 #[track_caller]
 fn assert_words(error: &CniError, words: &[&str]) {
@@ -27,47 +27,19 @@ fn with(changes: Value) -> Value {
     netconf
 }
 
-/// An etcd, and a host that has blocks there: an ADD asks it four times, to read, for its blocks, to commit the
-/// addresses, and to commit the endpoint.
-struct Site {
-    // Before the network they are on.
-    host: Host,
-    etcd: Etcd,
+/// A host that has blocks already: an ADD asks the etcd four times, to read, for its blocks, to commit the addresses, and
+/// to commit the endpoint.
+fn site() -> Site {
+    let site = Site::start();
+    let container = site.host.container("first");
+    container.add(&site.netconf()).run().result();
+    container.del(&site.netconf()).run().result();
+    site
 }
 
-impl Site {
-    fn start() -> Site {
-        let etcd = Etcd::start(Options::default());
-        etcd.seed(&["node-1"]);
-        let site = Site { host: etcd.host(), etcd };
-        let container = site.host.container("first");
-        container.add(&site.good()).run().result();
-        container.del(&site.good()).run().result();
-        site
-    }
-
-    fn good(&self) -> Value {
-        let mut netconf = self.etcd.configured(dual_stack());
-        netconf["nodename_file_optional"] = json!(true);
-        netconf
-    }
-
-    /// The configuration with a proxy in place of the etcd.
-    fn through(&self, proxy: &Proxy<'_>) -> Value {
-        let mut netconf = self.good();
-        netconf["etcd_endpoints"] = json!(proxy.endpoint());
-        netconf
-    }
-
-    /// A proxy that makes a fault once.
-    fn proxy(&self, faults: Faults) -> Proxy<'_> {
-        self.etcd.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), 0, Faults { once: true, ..faults })
-    }
-
-    #[track_caller]
-    fn assert_nothing_left(&self) {
-        self.etcd.assert_nothing_left(&[&self.host]);
-    }
+/// A proxy that makes a fault once.
+fn proxy(site: &Site, faults: Faults) -> Proxy<'_> {
+    site.proxy(Path::new(env!("CARGO_BIN_EXE_proxy")), Faults { once: true, ..faults })
 }
 
 /// The folder of a host in which its plugins are, with one more: a script.

@@ -3,12 +3,12 @@
 
 use std::path::Path;
 
-use e2e::{Container, Faults, Host, Place, Running, dual_stack, until};
+use e2e::{Container, Faults, Host, Place, Running, Site, dual_stack, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::lock::Holder;
-use crate::{Site, plugins, with};
+use crate::{plugins, proxy, site, with};
 
 /// Ends a call, which says so.
 #[track_caller]
@@ -26,7 +26,7 @@ fn terminated(site: &Site, container: &Container<'_>, running: Running, reached:
     terminate(running);
     assert_eq!(container.links(), ["lo"]);
     site.assert_nothing_left();
-    container.del(&site.good()).run().result();
+    container.del(&site.netconf()).run().result();
     site.assert_nothing_left();
 }
 
@@ -78,10 +78,10 @@ fn in_a_readiness_gate() {
 
 #[test]
 fn while_the_host_lock_is_waited_for() {
-    let site = Site::start();
+    let site = site();
     let container = site.host.container("c1");
     let holder = Holder::start(&site.host);
-    let running = container.add(&site.good()).start();
+    let running = container.add(&site.netconf()).start();
     let id = running.id().to_string();
     // The kernel's list of locks has waiters behind an arrow.
     let waits = |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == id);
@@ -90,15 +90,15 @@ fn while_the_host_lock_is_waited_for() {
     drop(holder);
     assert_eq!(container.links(), ["lo"]);
     site.assert_nothing_left();
-    container.del(&site.good()).run().result();
+    container.del(&site.netconf()).run().result();
     site.assert_nothing_left();
 }
 
 #[test]
 fn while_a_silent_etcd_is_connected_to() {
-    let site = Site::start();
+    let site = site();
     let container = site.host.container("c1");
-    let proxy = site.proxy(Faults { blackhole: true, ..Faults::default() });
+    let proxy = proxy(&site, Faults { blackhole: true, ..Faults::default() });
     let running = container.add(&site.through(&proxy)).start();
     terminated(&site, &container, running, || proxy.wait_for_connections(1));
 }
@@ -106,9 +106,9 @@ fn while_a_silent_etcd_is_connected_to() {
 /// The request is on its way, and never gets to the server.
 #[track_caller]
 fn before(request: usize) {
-    let site = Site::start();
+    let site = site();
     let container = site.host.container("c1");
-    let proxy = site.proxy(Faults { hold: Some(request), ..Faults::default() });
+    let proxy = proxy(&site, Faults { hold: Some(request), ..Faults::default() });
     let running = container.add(&site.through(&proxy)).start();
     terminated(&site, &container, running, || {
         until("the request is sent", || proxy.requests().first() == Some(&request));
@@ -137,9 +137,9 @@ fn before_the_endpoint_is_committed() {
 
 #[test]
 fn after_the_addresses_are_committed() {
-    let site = Site::start();
+    let site = site();
     let container = site.host.container("c1");
-    let proxy = site.proxy(Faults { mute: Some(3), ..Faults::default() });
+    let proxy = proxy(&site, Faults { mute: Some(3), ..Faults::default() });
     let running = container.add(&site.through(&proxy)).start();
     terminated(&site, &container, running, || {
         until("the addresses are committed", || site.etcd.stored().handles() == ["net1.c1"]);
@@ -148,9 +148,9 @@ fn after_the_addresses_are_committed() {
 
 #[test]
 fn after_the_endpoint_is_committed() {
-    let site = Site::start();
+    let site = site();
     let container = site.host.container("c1");
-    let proxy = site.proxy(Faults { mute: Some(4), ..Faults::default() });
+    let proxy = proxy(&site, Faults { mute: Some(4), ..Faults::default() });
     let running = container.add(&site.through(&proxy)).start();
     terminated(&site, &container, running, || {
         until("the endpoint is committed", || site.etcd.stored().endpoints().len() == 1);
@@ -167,12 +167,12 @@ echo '{"ips":[{"address":"10.9.0.5/24"}]}'"#;
 #[test]
 fn while_another_plugin_works_and_after_it() {
     for slow in [true, false] {
-        let site = Site::start();
+        let site = site();
         let container = site.host.container("c1");
         let path = plugins(&site.host, "noting", NOTING);
         let folder = Path::new(&path);
         // Its addresses are recorded by the second request.
-        let proxy = site.proxy(Faults { hold: Some(2), ..Faults::default() });
+        let proxy = proxy(&site, Faults { hold: Some(2), ..Faults::default() });
         let mut netconf = site.through(&proxy);
         netconf["ipam"] = json!({ "type": "noting" });
         if slow {
@@ -190,7 +190,7 @@ fn while_another_plugin_works_and_after_it() {
         }
         assert_eq!(container.links(), ["lo"]);
         site.assert_nothing_left();
-        netconf["etcd_endpoints"] = site.good()["etcd_endpoints"].clone();
+        netconf["etcd_endpoints"] = site.netconf()["etcd_endpoints"].clone();
         container.del(&netconf).env("CNI_PATH", &path).run().result();
         site.assert_nothing_left();
     }
