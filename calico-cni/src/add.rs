@@ -20,7 +20,7 @@ use cni_spec::error::code;
 use cni_spec::result::{Interface, Ip};
 use cni_spec::{Cidr, Error, Request, Success};
 
-use crate::dataplane::{self, Addressing, Kernel, Link, Prepared};
+use crate::dataplane::{self, Addressing, FoundLink, Kernel, Link, Prepared};
 use crate::delegate::Delegate;
 use crate::endpoint::{self, Recorded};
 use crate::undo::Done;
@@ -29,14 +29,7 @@ use crate::undo::Done;
 pub fn add(request: &Request) -> Result<Success, Error> {
     call::block_on_to_end(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        node_name::check_file(&call.conf.node)?;
-        call.check_add(request)?;
-        let link = call.conf.link.settings()?;
-        call.conf.add.check()?;
-        let delegate = match call.conf.ipam.in_process() {
-            true => None,
-            false => Some(Delegate::find(&call.conf, request)?),
-        };
+        let (link, delegate) = accept(&call, request).inspect_err(|error| call.failed("ADD", error))?;
         let whole = call.phase();
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
@@ -71,6 +64,20 @@ pub fn add(request: &Request) -> Result<Success, Error> {
     })
 }
 
+/// Refuses what cannot be done, before anything is done. Answers what the interface shall be, and the IPAM plugin to
+/// execute.
+fn accept<'a>(call: &Call, request: &'a Request) -> Result<(LinkSettings, Option<Delegate<'a>>), Error> {
+    node_name::check_file(&call.conf.node)?;
+    call.check_add(request)?;
+    let link = call.conf.link.settings()?;
+    call.conf.add.check()?;
+    let delegate = match call.conf.ipam.in_process() {
+        true => None,
+        false => Some(Delegate::find(&call.conf, request)?),
+    };
+    Ok((link, delegate))
+}
+
 /// One ADD.
 struct Add<'a> {
     request: &'a Request,
@@ -93,8 +100,8 @@ impl Add<'_> {
             (recorded, inputs) = self.read(&store).await?;
         }
         if let Some(endpoint) = recorded.endpoint {
-            if self.is_networked(&endpoint.value).await? {
-                return self.repeat(endpoint, recorded.lacks_profile).await;
+            if let Some(host_end) = self.host_end(&endpoint.value).await? {
+                return self.repeat(endpoint, recorded.lacks_profile, host_end).await;
             }
             self.forget(endpoint).await?;
         }
@@ -141,7 +148,7 @@ impl Add<'_> {
         let phase = self.call.phase();
         endpoint::write(&self.timed(), self.call, &endpoint, Expect::Absent, lacks_profile).await?;
         phase.end("recorded the endpoint", &[("endpoint", Text(&endpoint.metadata.name))]);
-        Ok(self.result(success, &endpoint))
+        Ok(self.result(success, &endpoint, self.link.mtu))
     }
 
     /// The store, until the deadline of what is being done.
@@ -221,11 +228,11 @@ impl Add<'_> {
         Ok(host_end.is_some_and(|end| end.name == link.host_ifname))
     }
 
-    /// Whether the container still has the network that is recorded: not after a restart of the host.
+    /// The host end of the recorded network, if the container still has that: not after a restart of the host.
     ///
     /// # Errors
     /// The namespace is not there, or the recorded network is another namespace's: then nothing may be released.
-    async fn is_networked(&self, endpoint: &WorkloadEndpoint) -> Result<bool, Error> {
+    async fn host_end(&self, endpoint: &WorkloadEndpoint) -> Result<Option<FoundLink>, Error> {
         let path = std::path::PathBuf::from(&self.request.netns);
         if !path.exists() {
             return Err(dataplane::Error::NoNetns { path }.into());
@@ -235,11 +242,11 @@ impl Add<'_> {
         let step = "look up the interface";
         let host_end = self.in_time(step, kernel.host_end(spec.endpoint.clone())).await?;
         if host_end.as_ref().is_some_and(|end| end.name == spec.interface_name) {
-            return Ok(true);
+            return Ok(host_end);
         }
         let host_link = self.in_time(step, kernel.host_link(spec.interface_name.clone())).await?;
         if host_end.is_none() && host_link.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let text = format!(
             "container {} is networked already, by {}, which is not the other end of {} in {}",
@@ -300,7 +307,12 @@ impl Add<'_> {
 
     /// The container has its network already: nothing is made, and the answer is what is recorded. Being added to
     /// another network only gives the endpoint that network's profile.
-    async fn repeat(&self, stored: Stored<WorkloadEndpoint>, lacks_profile: bool) -> Result<Success, Error> {
+    async fn repeat(
+        &self,
+        stored: Stored<WorkloadEndpoint>,
+        lacks_profile: bool,
+        host_end: FoundLink,
+    ) -> Result<Success, Error> {
         let Stored { revision, value: mut endpoint, .. } = stored;
         let network = &self.call.conf.network;
         let ips: Result<Vec<Ip>, Error> = endpoint
@@ -320,15 +332,16 @@ impl Add<'_> {
             endpoint::write(&self.timed(), self.call, &endpoint, Expect::At(revision), lacks_profile).await?;
         }
         self.call.log.info("the container is networked already", &[("container", Text(&self.call.ids.container_id))]);
-        Ok(self.result(Success { ips, ..Success::default() }, &endpoint))
+        let mtu = self.link.mtu.map(|_| host_end.mtu);
+        Ok(self.result(Success { ips, ..Success::default() }, &endpoint, mtu))
     }
 
     /// The answer to the runtime: what IPAM answered, with single addresses, no gateways, and both interfaces.
-    fn result(&self, ipam: Success, endpoint: &WorkloadEndpoint) -> Success {
+    fn result(&self, ipam: Success, endpoint: &WorkloadEndpoint, mtu: Option<u32>) -> Success {
         let container_end = Interface {
             name: self.request.ifname.clone(),
             mac: endpoint.spec.mac.clone(),
-            mtu: self.link.mtu,
+            mtu,
             sandbox: self.request.netns.clone(),
         };
         let host_end = Interface { name: endpoint.spec.interface_name.clone(), ..Interface::default() };

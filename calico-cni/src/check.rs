@@ -14,6 +14,7 @@ use calico_plugin::{call, node_name};
 use cni_spec::error::code;
 use cni_spec::result::Interface;
 use cni_spec::{Cidr, Error, Request, Success};
+use ipnetwork::IpNetwork;
 
 use crate::dataplane::{Expected, Kernel, REMAKE, default_routes};
 use crate::delegate::Delegate;
@@ -21,18 +22,20 @@ use crate::endpoint;
 
 /// Serves a CHECK. The text for stdout is upstream's.
 pub fn check(request: &Request) -> Result<String, Error> {
-    call::block_on(call::catch_panic("CHECK", async {
+    call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        node_name::check_file(&call.conf.node)?;
-        let result = request.previous_result()?;
         let whole = call.phase();
-        verify(&call, request, result).await.inspect_err(|error| call.failed("CHECK", error))?;
+        let verified = call::catch_panic("CHECK", verify(&call, request)).await;
+        verified.inspect_err(|error| call.failed("CHECK", error))?;
         whole.end("CHECK done", &[]);
         Ok("OK\n".to_owned())
-    }))
+    })
 }
 
-async fn verify(call: &Call, request: &Request, result: Success) -> Result<(), Error> {
+async fn verify(call: &Call, request: &Request) -> Result<(), Error> {
+    node_name::check_file(&call.conf.node)?;
+    call.ids.refuse_pods("check")?;
+    let result = request.previous_result()?;
     let store = call.open_existing().await?;
     let deadline = Deadline::after(call.conf.timeout);
     Check { request, call, result, store: Timed::new(&store, deadline), deadline }.run().await
@@ -51,19 +54,27 @@ struct Check<'a> {
 impl Check<'_> {
     async fn run(&self) -> Result<(), Error> {
         let (endpoint, handle) = self.read().await?;
-        let recorded = self.recorded_addresses(&endpoint)?;
+        let of_result = self.addresses_of_result()?;
+        let recorded = self.recorded_addresses(&endpoint, &of_result)?;
         let kernel = Kernel::start(self.request.netns.clone().into())?;
-        let kernel_work = kernel.verify(self.expected(&endpoint, &recorded)?);
+        let kernel_work = kernel.verify(self.expected(&endpoint, &of_result, &recorded)?);
         let (seen, assigned) =
             tokio::join!(self.deadline.bound(kernel_work), self.verify_assigned(&endpoint, handle, &recorded));
-        match seen {
-            Some(seen) => seen?,
-            None => {
-                let text = format!("timed out after {:.0?} while looking at the interfaces", self.deadline.limit);
-                return Err(Error::new(code::TRY_AGAIN, text));
+        let Some(seen) = seen else {
+            let text = format!("timed out after {:.0?} while looking at the interfaces", self.deadline.limit);
+            let advice = "this host is busy: try again, or give it more time with timeout_seconds";
+            return Err(Error::new(code::TRY_AGAIN, text).with_details(advice));
+        };
+        seen?;
+        let assigned = assigned?;
+        let lacks = |of: &&Cidr| assigned.contains(&of.address) && !recorded.contains(&of.address);
+        match of_result.iter().find(lacks) {
+            None => Ok(()),
+            Some(Cidr { address, .. }) => {
+                let name = &endpoint.metadata.name;
+                Err(differs(format!("endpoint {name} lacks the address {address}, which the container has")))
             }
         }
-        assigned
     }
 
     /// Reads the record, and the handle if the addresses were assigned in this process.
@@ -83,25 +94,20 @@ impl Check<'_> {
         Ok((endpoint.value, handle))
     }
 
-    /// The record's addresses, which must be the result's. Those of a later plugin in the result are none of ours: they
-    /// are not single addresses of our interface.
-    fn recorded_addresses(&self, endpoint: &WorkloadEndpoint) -> Result<Vec<IpAddr>, Error> {
+    /// The record's addresses, which the result must have. It may have others, of later plugins.
+    fn recorded_addresses(&self, endpoint: &WorkloadEndpoint, of_result: &[Cidr]) -> Result<Vec<IpAddr>, Error> {
         let name = &endpoint.metadata.name;
         let mut recorded = Vec::new();
         for text in &endpoint.spec.ip_networks {
             let address = text.split('/').next().unwrap_or_default().parse();
             recorded.push(address.map_err(|_| differs(format!("endpoint {name} has {text:?}, which is no address")))?);
         }
-        let of_result = self.addresses_of_result()?;
-        if let Some(address) = recorded.iter().find(|recorded| !of_result.iter().any(|of| of.address == **recorded)) {
-            return Err(differs(format!("endpoint {name} has the address {address}, which the result does not have")));
+        match recorded.iter().find(|recorded| !of_result.iter().any(|of| of.address == **recorded)) {
+            None => Ok(recorded),
+            Some(address) => {
+                Err(differs(format!("endpoint {name} has the address {address}, which the result does not have")))
+            }
         }
-        let lacks = |of: &&Cidr| **of == Cidr::from(of.address) && !recorded.contains(&of.address);
-        if let Some(lacking) = of_result.iter().find(lacks) {
-            let address = lacking.address;
-            return Err(differs(format!("endpoint {name} lacks the address {address}, which the result has")));
-        }
-        Ok(recorded)
     }
 
     /// The container's interface, as the result has it, and its position there.
@@ -120,48 +126,89 @@ impl Check<'_> {
         Ok(ips.map(|ip| ip.address).collect())
     }
 
-    fn expected(&self, endpoint: &WorkloadEndpoint, recorded: &[IpAddr]) -> Result<Expected, Error> {
+    fn expected(
+        &self,
+        endpoint: &WorkloadEndpoint,
+        of_result: &[Cidr],
+        recorded: &[IpAddr],
+    ) -> Result<Expected, Error> {
         let spec = &endpoint.spec;
         let (_, interface) = self.interface_of_result()?;
-        // Otherwise another network made the interface, and what its later plugins changed is in its own result.
-        let made_it = spec.endpoint == self.request.ifname;
+        // What later plugins changed of another network's interface is in the result of that one.
+        let made_it = spec.endpoint == self.request.ifname && self.is_of_this_network(endpoint);
+        let mac = match interface.mac.as_str() {
+            mac if made_it && !mac.is_empty() => {
+                let text = || differs(format!("the result has {mac:?}, which is no MAC address"));
+                Some(mac_of(mac).ok_or_else(text)?)
+            }
+            _ => None,
+        };
+        let network = |cidr: &Cidr| IpNetwork::new(cidr.address, cidr.prefix).ok();
         Ok(Expected {
             ifname: spec.endpoint.clone(),
             host_ifname: spec.interface_name.clone(),
-            mac: Some(interface.mac.to_lowercase()).filter(|mac| made_it && !mac.is_empty()),
+            mac,
             mtu: interface.mtu.filter(|mtu| made_it && *mtu > 0),
-            addresses: self.addresses_of_result()?.iter().map(|cidr| cidr.address).collect(),
+            addresses: of_result.iter().filter_map(network).collect(),
             routed: recorded.to_vec(),
             routes: default_routes(),
             allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
         })
     }
 
+    /// Whether this network is the first that the container was added to: the one that assigned its addresses and made
+    /// its interface.
+    fn is_of_this_network(&self, endpoint: &WorkloadEndpoint) -> bool {
+        endpoint.spec.profiles.first().is_none_or(|first| *first == self.call.conf.network)
+    }
+
+    /// Verifies that the record's addresses are assigned to the container, and answers what is assigned to it, as far as
+    /// that is known: another network's are that one's to verify.
     async fn verify_assigned(
         &self,
         endpoint: &WorkloadEndpoint,
         handle: Option<Stored<Handle>>,
         recorded: &[IpAddr],
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<IpAddr>, Error> {
         let call = self.call;
-        let network = &call.conf.network;
-        // The first network a container was added to has assigned its addresses, and verifies them.
-        let is_anothers = endpoint.spec.profiles.first().is_some_and(|first| first != network);
         if !call.conf.ipam.in_process() {
-            if is_anothers {
-                return Ok(());
+            if self.is_of_this_network(endpoint) {
+                let delegate = Delegate::find(&call.conf, self.request)?;
+                delegate.check(self.deadline).await?;
             }
-            let delegate = Delegate::find(&call.conf, self.request)?;
-            return delegate.check(self.deadline).await;
+            return Ok(Vec::new());
         }
-        if handle.is_none() && is_anothers {
-            return Ok(());
+        if handle.is_none() && !self.is_of_this_network(endpoint) {
+            return Ok(Vec::new());
         }
-        check::verify_assigned(&call.ipam(self.store), &call.ids.handle(network), handle, recorded).await
+        let id = call.ids.handle(&call.conf.network);
+        check::verify_assigned(&call.ipam(self.store), &id, handle, recorded).await
     }
+}
+
+/// A MAC address with colons, dashes or dots, in any case: later plugins repeat what their configuration has.
+fn mac_of(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !b":-.".contains(byte)).collect();
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    digits.chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 /// A difference.
 fn differs(text: String) -> Error {
     Error::internal(text).with_details(REMAKE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mac_addresses_are_written_in_several_ways() {
+        for text in ["02:ab:cd:00:00:01", "02-AB-CD-00-00-01", "02ab.cd00.0001"] {
+            assert_eq!(mac_of(text), Some(vec![2, 0xab, 0xcd, 0, 0, 1]), "{text}");
+        }
+        for text in ["02:ab:cd:00:00:0g", "02:ab:c"] {
+            assert_eq!(mac_of(text), None, "{text}");
+        }
+    }
 }

@@ -22,13 +22,14 @@ const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Serves a DEL.
 pub fn del(request: &Request) -> Result<(), Error> {
-    call::block_on(call::catch_panic("DEL", async {
+    call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         let whole = call.phase();
-        disconnect(&call, request).await.inspect_err(|error| call.failed("DEL", error))?;
+        let disconnected = call::catch_panic("DEL", disconnect(&call, request)).await;
+        disconnected.inspect_err(|error| call.failed("DEL", error))?;
         whole.end("DEL done", &[]);
         Ok(())
-    }))
+    })
 }
 
 async fn disconnect(call: &Call, request: &Request) -> Result<(), Error> {

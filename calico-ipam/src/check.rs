@@ -29,7 +29,8 @@ impl<D: Datastore> Ipam<D> {
     }
 }
 
-/// Finds the first of `addresses` that is not assigned to the handle `id`, which was read before.
+/// Finds the first of `addresses` that is not assigned to the handle `id`, which was read before. Answers everything that
+/// is assigned to it.
 ///
 /// # Errors
 /// It names that address; or the blocks cannot be read.
@@ -38,14 +39,14 @@ pub async fn verify_assigned<D: Datastore>(
     id: &str,
     handle: Option<Stored<Handle>>,
     addresses: &[IpAddr],
-) -> Result<(), cni_spec::Error> {
+) -> Result<Vec<IpAddr>, cni_spec::Error> {
     let Some(handle) = handle else {
         let text = format!("no address is assigned to the container: there is no handle {id}");
         return Err(cni_spec::Error::internal(text).with_details(ADVICE));
     };
     let assigned = ipam.addresses_of(&handle).await?;
     match addresses.iter().find(|address| !assigned.contains(address)) {
-        None => Ok(()),
+        None => Ok(assigned),
         Some(address) => {
             let text = format!("address {address} is not assigned to handle {id}, which has {}", list(&assigned));
             Err(cni_spec::Error::internal(text).with_details(ADVICE))
@@ -62,8 +63,8 @@ fn list(addresses: &[IpAddr]) -> String {
     }
 }
 
-/// The executable's CHECK: of each family that an ADD assigns, an address of the result must be assigned. Others of the
-/// result may be a later plugin's.
+/// The executable's CHECK: of each family that the result has and an ADD assigns, an address of the result must be
+/// assigned. Others of the result may be a later plugin's.
 pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
@@ -75,21 +76,20 @@ pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
 }
 
 async fn verify(call: &Call, request: &Request) -> Result<(), cni_spec::Error> {
+    call.ids.refuse_pods("check")?;
     let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
     let store = call.open_existing().await?;
     let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
     let id = call.ids.handle(&call.conf.network);
     let handle = ipam.read_handle(&id).await?;
-    let assigned = match &handle {
-        Some(handle) => ipam.addresses_of(handle).await?,
-        None => Vec::new(),
-    };
+    let assigned = verify_assigned(&ipam, &id, handle, &[]).await?;
     for version in call.families()? {
-        let is_it = |address: &&IpAddr| IpVersion::of(**address) == version && result.contains(address);
-        if !assigned.iter().any(|address| is_it(&address)) {
+        let of_result: Vec<IpAddr> =
+            result.iter().copied().filter(|address| IpVersion::of(*address) == version).collect();
+        if !of_result.is_empty() && !of_result.iter().any(|address| assigned.contains(address)) {
             let text = format!(
                 "no IPv{version} address of the result ({}) is assigned to handle {id}, which has {}",
-                list(&result),
+                list(&of_result),
                 list(&assigned)
             );
             return Err(cni_spec::Error::internal(text).with_details(ADVICE));

@@ -74,7 +74,7 @@ impl Call {
     /// Refuses an ADD that this release cannot complete, before anything is done: for a Kubernetes pod, or for a node or
     /// container whose endpoint cannot be named. A DEL of such a container has nothing to undo and succeeds.
     pub fn check_add(&self, request: &Request) -> Result<(), cni_spec::Error> {
-        self.ids.refuse_pods()?;
+        self.ids.refuse_pods("network")?;
         self.ids.endpoint(&self.node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
         Ok(())
     }
@@ -104,7 +104,7 @@ impl Call {
             && !path.exists()
         {
             let text = format!("nothing is recorded of the container: there is no store {}", path.display());
-            return Err(cni_spec::Error::internal(text));
+            return Err(cni_spec::Error::internal(text).with_details("is local_store_file that of the ADD?"));
         }
         self.open().await
     }
@@ -273,7 +273,7 @@ fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Res
 pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
     call::block_on_to_end(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        call.check_add(request)?;
+        call.check_add(request).inspect_err(|error| call.failed("ADD", error))?;
         let (whole, opened, lease) = (call.phase(), OnceCell::new(), call.lease());
         let work = call::until_signal(async {
             let store = call.open().await?;

@@ -49,11 +49,12 @@ impl Identifiers {
         text.parse().map(Some).map_err(|_| Error::internal(problem()))
     }
 
-    /// Refuses to add a Kubernetes pod, which this release cannot network. A DEL of one has nothing to undo.
-    pub fn refuse_pods(&self) -> Result<(), Error> {
+    /// Refuses to add or check a Kubernetes pod, which this release cannot network: `what` is the verb. A DEL of one has
+    /// nothing to undo.
+    pub fn refuse_pods(&self, what: &str) -> Result<(), Error> {
         let Some((namespace, pod)) = &self.pod else { return Ok(()) };
         Err(Error::internal(format!(
-            "cannot network the Kubernetes pod {namespace}/{pod}: this release networks only containers without K8S_POD_NAME in CNI_ARGS"
+            "cannot {what} the Kubernetes pod {namespace}/{pod}: this release networks only containers without K8S_POD_NAME in CNI_ARGS"
         )))
     }
 
@@ -113,7 +114,14 @@ mod tests {
         assert!(
             read("IP=10.0.0.0/24").unwrap().address().unwrap_err().msg.contains("IP=10.0.0.0/24 is not an address")
         );
-        assert!(read("K8S_POD_NAME=a;K8S_POD_NAMESPACE=b").unwrap().refuse_pods().unwrap_err().msg.contains("pod b/a"));
-        assert!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").unwrap().refuse_pods().is_ok());
+        assert!(
+            read("K8S_POD_NAME=a;K8S_POD_NAMESPACE=b")
+                .unwrap()
+                .refuse_pods("network")
+                .unwrap_err()
+                .msg
+                .contains("pod b/a")
+        );
+        assert!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").unwrap().refuse_pods("network").is_ok());
     }
 }

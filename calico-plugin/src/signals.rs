@@ -13,10 +13,13 @@ fn set() -> SigSet {
     [Signal::SIGTERM, Signal::SIGINT].into_iter().collect()
 }
 
-/// Holds the signals back, in this thread and in those that it starts.
+/// Holds the signals back, in this thread and in those that it starts; and for good the one that would end a process
+/// whose log file may not grow: the write fails, and that is no failure of the call.
 pub fn hold() {
+    let mut held = set();
+    held.add(Signal::SIGXFSZ);
     // It fails for sets that are none.
-    let _ = set().thread_block();
+    let _ = held.thread_block();
 }
 
 /// Lets them come, also those that have come meanwhile. A process that is started gets this thread's state.

@@ -200,13 +200,15 @@ impl Request {
     /// # Errors
     /// [`code::INVALID_CONFIG`]: there is none, or it is no result.
     pub fn previous_result(&self) -> Result<Success, Error> {
-        let invalid = |why: &str| Error::new(code::INVALID_CONFIG, format!("{} needs prevResult: {why}", self.command));
-        let fields = Fields::of(&self.config, "").map_err(|error| invalid(&error.to_string()))?;
-        let Some(document) = fields.get("prevResult") else {
+        let invalid = |text: String| {
             let advice = "the runtime must pass the result of the ADD; by hand, put it into the configuration";
-            return Err(invalid("the configuration has none").with_details(advice));
+            Error::new(code::INVALID_CONFIG, text).with_details(advice)
         };
-        Success::of(document, self.version).map_err(|error| invalid(&error.msg))
+        let malformed = |why: String| invalid(format!("cannot read prevResult: {why}"));
+        let fields = Fields::of(&self.config, "").map_err(|error| malformed(error.to_string()))?;
+        let needed = || invalid(format!("{} needs prevResult: the configuration has none", self.command));
+        let document = fields.get("prevResult").ok_or_else(needed)?;
+        Success::of(document, self.version).map_err(|error| malformed(error.msg))
     }
 }
 
@@ -430,7 +432,7 @@ mod tests {
         assert_eq!(absent.code, code::INVALID_CONFIG);
         assert_eq!(absent.msg, "CHECK needs prevResult: the configuration has none");
         let malformed = read(&config(r#"{"ips":{}}"#)).unwrap_err();
-        assert_eq!(malformed.msg, "CHECK needs prevResult: ips: expected a list, found an object");
+        assert_eq!(malformed.msg, "cannot read prevResult: ips: expected a list, found an object");
     }
 
     #[test]

@@ -126,6 +126,13 @@ fn the_result_of_the_add_is_needed() {
     }
     let error = check(&container, &netconf, &json!({})).run().error();
     assert!(error.code == 7 && error.text.contains("prevResult has no interface eth0"), "{error:?}");
+    // Another plugin's address is none of ours, nor another way of writing the MAC address.
+    let mut changed = result.clone();
+    changed["interfaces"][1]["mac"] =
+        json!(result["interfaces"][1]["mac"].as_str().unwrap().replace(':', "-").to_uppercase());
+    container.ip("address add 10.9.0.1/32 dev eth0");
+    changed["ips"].as_array_mut().unwrap().push(json!({ "address": "10.9.0.1/32", "interface": 1 }));
+    assert_ok(&container, &netconf, &changed);
     // As an older format has it.
     let mut older = result.clone();
     older["cniVersion"] = json!("0.4.0");
@@ -134,6 +141,54 @@ fn the_result_of_the_add_is_needed() {
     assert_ok(&container, &netconf, &older);
     container.del(&netconf).run().result();
     host.assert_nothing_left();
+}
+
+#[test]
+fn a_configuration_that_was_changed_since_is_no_difference() {
+    let host = Host::start();
+    let container = host.container("c1");
+    let mut netconf = dual_stack();
+    netconf["mtu"] = json!(1400);
+    netconf["ipam"]["assign_ipv6"] = json!("false");
+    let result = container.add(&netconf).run().result();
+    for exec in [false, true] {
+        let mut changed = dual_stack();
+        changed["mtu"] = json!(1300);
+        changed["ipam"]["exec"] = json!(exec);
+        assert_ok(&container, &changed, &result);
+        // Its answer is what there is.
+        let again = container.add(&changed).run().result();
+        assert_eq!(again["interfaces"], result["interfaces"]);
+        assert_ok(&container, &changed, &again);
+    }
+    container.del(&netconf).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn a_pod_is_refused() {
+    let host = Host::start();
+    let container = host.container("c1");
+    let result = container.add(&dual_stack()).run().result();
+    for executable in ["calico", "calico-ipam"] {
+        let call = container.call(executable, "CHECK", &with_result(&dual_stack(), &result));
+        let error = call.env("CNI_ARGS", "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0").run().error();
+        assert!(error.text.starts_with("cannot check the Kubernetes pod default/web-0"), "{error:?}");
+    }
+    container.del(&dual_stack()).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn what_is_wrong_is_in_the_log() {
+    let host = Host::start();
+    let container = host.container("c1");
+    let mut netconf = dual_stack();
+    netconf["log_file_path"] = json!("/var/lib/calico/cni.log");
+    netconf["log_level"] = json!("error");
+    container.call("calico", "CHECK", &netconf).run().error();
+    let log = std::fs::read_to_string(host.folder().join("cni.log")).unwrap();
+    assert!(log.contains("CHECK failed container=\"c1\" error=CHECK needs prevResult"), "{log}");
 }
 
 #[test]
@@ -160,12 +215,12 @@ fn the_kernel_is_looked_at() {
         let ips = result["ips"].as_array_mut().unwrap();
         ips.push(json!({ "address": "10.9.9.9/24", "interface": 1 }));
     });
-    assert!(text.starts_with("interface eth0 in netns /var/run/netns/c1 lacks address 10.9.9.9"), "{text}");
+    assert!(text.starts_with("interface eth0 in netns /var/run/netns/c1 lacks address 10.9.9.9/24"), "{text}");
 
     assert_ok(&container, &netconf, &result);
     container.ip("route delete default");
     let text = difference(&container, &netconf, &result);
-    assert!(text.starts_with("netns /var/run/netns/c1 has no route to 0.0.0.0/0"), "{text}");
+    assert!(text.starts_with("netns /var/run/netns/c1 has no way from 10.65."), "{text}");
     container.ip("link delete eth0");
     let text = difference(&container, &netconf, &result);
     assert!(text.starts_with("netns /var/run/netns/c1 has no interface eth0"), "{text}");
@@ -241,16 +296,15 @@ fn the_record_and_the_allocation_are_looked_at() {
         etcd.put(key, &before[*key]);
         assert_ok(&container, netconf, &result);
     }
-    for value in [None, breakages[8].1.as_ref()] {
-        match value {
-            Some(value) => etcd.put(&block, value),
-            None => etcd.delete(&handle),
-        }
-        let error = container.call("calico-ipam", "CHECK", &with_result(netconf, &result)).run().error();
-        assert!(error.text.starts_with("no IPv4 address of the result (10.65."), "{error:?}");
-        etcd.put(&block, &before[&block]);
-        etcd.put(&handle, &before[&handle]);
-    }
+    let alone = || container.call("calico-ipam", "CHECK", &with_result(netconf, &result)).run().error().text;
+    etcd.delete(&handle);
+    let text = alone();
+    assert!(text.starts_with("no address is assigned to the container: there is no handle net1.c1"), "{text}");
+    etcd.put(&handle, &before[&handle]);
+    etcd.put(&block, breakages[8].1.as_ref().unwrap());
+    let text = alone();
+    assert!(text.starts_with("no IPv4 address of the result (10.65."), "{text}");
+    etcd.put(&block, &before[&block]);
     for container in [&container, &other] {
         container.del(netconf).run().result();
     }

@@ -29,11 +29,12 @@ fn prefill(host: &Host, room: usize) -> PathBuf {
 }
 
 /// The files of a folder by name, which is their order in time, but for the one that is written still: that is the
-/// first.
+/// first. The one that only serves as a lock is left out.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     let read = |path: PathBuf| std::fs::read_to_string(path).unwrap();
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), read(entry.path()))).collect()
+    let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), read(entry.path())));
+    files.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
 /// The lines of all files, sorted, without the old ones.

@@ -183,5 +183,5 @@ fn nothing_secret_is_logged() {
     }
     let file = std::fs::read_to_string(host.folder().join("cni.log")).unwrap();
     assert!(file.contains("[DEBUG]") && !secrets.iter().any(|secret| file.contains(secret)), "{file}");
-    etcd.assert_nothing_left(&[&host]);
+    site.assert_nothing_left();
 }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use ipnetwork::IpNetwork;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -19,9 +20,9 @@ pub fn add(socket: &mut Socket, index: u32, address: IpAddr) -> Result<(), Netli
     socket.create(RouteNetlinkMessage::NewAddress(message))
 }
 
-/// The addresses of one link, of one family. The kernel filters by index; one that cannot sends all, so the answer is
-/// filtered again.
-pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result<Vec<IpAddr>, NetlinkError> {
+/// The addresses of one link, of one family, with the lengths of their prefixes. The kernel filters by index; one that
+/// cannot sends all, so the answer is filtered again.
+pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result<Vec<IpNetwork>, NetlinkError> {
     let mut question = AddressMessage::default();
     question.header.family = family;
     question.header.index = index;
@@ -40,7 +41,8 @@ pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result
                 _ => {}
             }
         }
-        addresses.extend(local.or(other));
+        let address = local.or(other).map(|address| IpNetwork::new(address, answer.header.prefix_len));
+        addresses.extend(address.and_then(Result::ok));
     }
     Ok(addresses)
 }
@@ -48,7 +50,7 @@ pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result
 /// The IPv6 addresses of one link.
 pub fn ipv6(socket: &mut Socket, index: u32) -> Result<Vec<Ipv6Addr>, NetlinkError> {
     let addresses = of_link(socket, index, AddressFamily::Inet6)?;
-    let ipv6 = |address| match address {
+    let ipv6 = |address: IpNetwork| match address.ip() {
         IpAddr::V6(address) => Some(address),
         IpAddr::V4(_) => None,
     };

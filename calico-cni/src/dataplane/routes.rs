@@ -143,50 +143,38 @@ fn add(socket: &mut Socket, index: u32, destination: IpNetwork, gateway: Option<
         .map_err(|error| RouteError::Add { route: describe(index, destination, scope), error })
 }
 
-/// A unicast route, of any table.
-#[derive(Debug)]
-pub struct ListedRoute {
-    /// The destination; that of a default route has no bits.
-    pub destination: IpNetwork,
-    /// The next hop.
+/// Where a packet goes next.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// The router; `None` where the destination is on the link.
     pub gateway: Option<IpAddr>,
-    /// The interface; `None` for a route over several.
-    pub index: Option<u32>,
+    /// The interface.
+    pub index: u32,
 }
 
-/// All unicast routes of one family. For a container's namespace, which has few.
-pub fn list(socket: &mut Socket, ipv4: bool) -> Result<Vec<ListedRoute>, NetlinkError> {
-    let any = if ipv4 { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { IpAddr::V6(Ipv6Addr::UNSPECIFIED) };
+/// Where a packet from one address to another goes, by all tables and rules; `None` where it goes nowhere.
+pub fn next_hop(socket: &mut Socket, source: IpAddr, destination: IpAddr) -> Result<Option<NextHop>, NetlinkError> {
     let mut question = RouteMessage::default();
-    question.header.address_family = family(any);
-    let mut routes = Vec::new();
-    for answer in socket.list(RouteNetlinkMessage::GetRoute(question))? {
-        let RouteNetlinkMessage::NewRoute(answer) = answer else { continue };
-        if answer.header.kind != RouteType::Unicast {
-            continue;
-        }
-        let (mut destination, mut gateway, mut index) = (any, None, None);
-        for attribute in answer.attributes {
-            match attribute {
-                RouteAttribute::Destination(found) => destination = address(found).unwrap_or(destination),
-                RouteAttribute::Gateway(found) => gateway = address(found),
-                RouteAttribute::Oif(found) => index = Some(found),
-                _ => {}
-            }
-        }
-        if let Ok(destination) = IpNetwork::new(destination, answer.header.destination_prefix_length) {
-            routes.push(ListedRoute { destination, gateway, index });
+    question.header.address_family = family(destination);
+    question.header.destination_prefix_length = IpNetwork::from(destination).prefix();
+    question.header.source_prefix_length = IpNetwork::from(source).prefix();
+    question.attributes = vec![RouteAttribute::Destination(destination.into()), RouteAttribute::Source(source.into())];
+    let answer = match socket.get(RouteNetlinkMessage::GetRoute(question)) {
+        Ok(RouteNetlinkMessage::NewRoute(answer)) => answer,
+        Ok(other) => return Err(NetlinkError::Unexpected(format!("{other:?} instead of a route"))),
+        Err(NetlinkError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let (mut gateway, mut index) = (None, None);
+    for attribute in answer.attributes {
+        match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(found)) => gateway = Some(found.into()),
+            RouteAttribute::Gateway(RouteAddress::Inet6(found)) => gateway = Some(found.into()),
+            RouteAttribute::Oif(found) => index = Some(found),
+            _ => {}
         }
     }
-    Ok(routes)
-}
-
-fn address(address: RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(address) => Some(address.into()),
-        RouteAddress::Inet6(address) => Some(address.into()),
-        _ => None,
-    }
+    Ok(index.map(|index| NextHop { gateway, index }))
 }
 
 /// Whether the host routes an address to this interface, as [`add_host`] does.

@@ -4,11 +4,12 @@
 use std::fs::OpenOptions;
 use std::io::{self, ErrorKind, Write};
 
-/// A setting that could not be written or read.
+/// A setting that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to {attempt}: {error}")]
+#[error("failed to write {value} to {path}: {error}")]
 pub struct SysctlError {
-    attempt: String,
+    path: String,
+    value: &'static str,
     error: io::Error,
 }
 
@@ -17,28 +18,37 @@ pub struct Setting {
     /// Below `/proc/sys/net`.
     name: String,
     value: &'static str,
-    /// Whether the network does not work without it.
-    pub needed: bool,
+    purpose: Purpose,
+}
+
+#[derive(PartialEq, Eq)]
+enum Purpose {
+    /// The network works without it.
+    Better,
+    /// What is begun needs it, what works does not.
+    Start,
+    /// The network does not work without it.
+    Always,
 }
 
 impl Setting {
-    fn needed(name: String, value: &'static str) -> Setting {
-        Setting { name, value, needed: true }
+    fn new(name: String, value: &'static str, purpose: Purpose) -> Setting {
+        Setting { name, value, purpose }
     }
 
-    fn wanted(name: String, value: &'static str) -> Setting {
-        Setting { name, value, needed: false }
+    /// Whether the network ceases to work where it is changed.
+    pub fn lasts(&self) -> bool {
+        self.purpose == Purpose::Always
     }
 
     /// What it is instead of what it has to be, in words; `None` where all is well.
-    pub fn difference(&self) -> Result<Option<String>, SysctlError> {
-        let path = self.path();
-        let found = match std::fs::read_to_string(&path) {
-            Ok(found) => found,
-            Err(error) => return Err(SysctlError { attempt: format!("read {path}"), error }),
-        };
-        let found = found.trim_end();
-        Ok((found != self.value).then(|| format!("net/{} is {found} and not {}", self.name, self.value)))
+    pub fn difference(&self) -> Option<String> {
+        let name = &self.name;
+        match std::fs::read_to_string(self.path()) {
+            Ok(found) if found.trim_end() == self.value => None,
+            Ok(found) => Some(format!("net/{name} is {} and not {}", found.trim_end(), self.value)),
+            Err(error) => Some(format!("net/{name} cannot be read and should be {}: {error}", self.value)),
+        }
     }
 
     fn path(&self) -> String {
@@ -49,7 +59,7 @@ impl Setting {
         let path = self.path();
         let opened = OpenOptions::new().write(true).open(&path);
         let written = opened.and_then(|mut file| file.write_all(self.value.as_bytes()));
-        written.map_err(|error| SysctlError { attempt: format!("write {} to {path}", self.value), error })
+        written.map_err(|error| SysctlError { path, value: self.value, error })
     }
 }
 
@@ -59,22 +69,22 @@ pub fn of_host_end(interface: &str, ipv4: bool, ipv6: bool) -> Vec<Setting> {
     let mut settings = Vec::new();
     if ipv4 {
         settings.extend([
-            Setting::needed(format!("ipv4/conf/{interface}/route_localnet"), "1"),
+            Setting::new(format!("ipv4/conf/{interface}/route_localnet"), "1", Purpose::Always),
             // Proxy ARP otherwise answers after a random delay of up to 0.8 s.
-            Setting::wanted(format!("ipv4/neigh/{interface}/proxy_delay"), "0"),
-            Setting::needed(format!("ipv4/conf/{interface}/proxy_arp"), "1"),
-            Setting::needed(format!("ipv4/conf/{interface}/forwarding"), "1"),
+            Setting::new(format!("ipv4/neigh/{interface}/proxy_delay"), "0", Purpose::Better),
+            Setting::new(format!("ipv4/conf/{interface}/proxy_arp"), "1", Purpose::Always),
+            Setting::new(format!("ipv4/conf/{interface}/forwarding"), "1", Purpose::Always),
         ]);
     }
     if ipv6 {
         settings.extend([
-            Setting::needed(format!("ipv6/conf/{interface}/accept_dad"), "0"),
-            Setting::needed(format!("ipv6/conf/{interface}/disable_ipv6"), "0"),
-            Setting::needed(format!("ipv6/conf/{interface}/proxy_ndp"), "1"),
-            Setting::needed(format!("ipv6/conf/{interface}/forwarding"), "1"),
+            Setting::new(format!("ipv6/conf/{interface}/accept_dad"), "0", Purpose::Start),
+            Setting::new(format!("ipv6/conf/{interface}/disable_ipv6"), "0", Purpose::Always),
+            Setting::new(format!("ipv6/conf/{interface}/proxy_ndp"), "1", Purpose::Always),
+            Setting::new(format!("ipv6/conf/{interface}/forwarding"), "1", Purpose::Always),
         ]);
     }
-    settings.push(Setting::wanted(format!("ipv6/conf/{interface}/accept_ra"), "0"));
+    settings.push(Setting::new(format!("ipv6/conf/{interface}/accept_ra"), "0", Purpose::Better));
     settings
 }
 
@@ -84,7 +94,7 @@ pub fn write(settings: &[Setting]) -> Result<Vec<String>, SysctlError> {
     let mut warnings = Vec::new();
     for setting in settings {
         match setting.set() {
-            Err(error) if setting.needed => return Err(error),
+            Err(error) if setting.purpose != Purpose::Better => return Err(error),
             Err(error) if error.error.kind() != ErrorKind::NotFound => warnings.push(error.to_string()),
             _ => {}
         }
@@ -94,17 +104,17 @@ pub fn write(settings: &[Setting]) -> Result<Vec<String>, SysctlError> {
 
 /// What turns IPv6 on in a container: some runtimes turn it off in every new one.
 pub fn of_ipv6() -> [Setting; 3] {
-    ["all", "default", "lo"].map(|scope| Setting::needed(format!("ipv6/conf/{scope}/disable_ipv6"), "0"))
+    ["all", "default", "lo"].map(|scope| Setting::new(format!("ipv6/conf/{scope}/disable_ipv6"), "0", Purpose::Start))
 }
 
 /// Forwarding inside a container, of one family.
 pub fn of_forwarding(ipv4: bool, on: bool) -> Setting {
     let name = if ipv4 { "ipv4/ip_forward" } else { "ipv6/conf/all/forwarding" };
-    Setting::needed(name.to_owned(), if on { "1" } else { "0" })
+    Setting::new(name.to_owned(), if on { "1" } else { "0" }, Purpose::Always)
 }
 
 /// What lets IPv6 addresses of the container's interface be used at once, without a second of duplicate address
 /// detection. Works only before it is up.
 pub fn of_duplicate_detection(interface: &str) -> Setting {
-    Setting::needed(format!("ipv6/conf/{interface}/accept_dad"), "0")
+    Setting::new(format!("ipv6/conf/{interface}/accept_dad"), "0", Purpose::Start)
 }

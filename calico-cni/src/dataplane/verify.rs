@@ -2,17 +2,18 @@
 //!
 //! Plugins that come later in the list may have changed the container's end on purpose, and tell only in part: their MAC
 //! address and addresses are in the result, other routes, settings and a smaller MTU are not. So what is missing or
-//! broken is a difference, and what was replaced is none.
+//! broken is a difference, and what was replaced is none; whether packets get on their way is asked of the kernel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Display;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_route::AddressFamily;
 
 use super::links::{FoundLink, mac_text};
-use super::routes::{IPV4_GATEWAY, ListedRoute};
+use super::routes::{IPV4_GATEWAY, NextHop};
 use super::socket::{NetlinkError, Socket};
+use super::sysctl::Setting;
 use super::worker::{Worker, netlink};
 use super::{Error, addresses, routes, sysctl};
 
@@ -23,23 +24,27 @@ pub struct Expected {
     pub ifname: String,
     /// The host end's name.
     pub host_ifname: String,
-    /// The container end's MAC address, lower case with colons, if it is known.
-    pub mac: Option<String>,
+    /// The container end's MAC address, if it is known.
+    pub mac: Option<Vec<u8>>,
     /// The MTU in bytes that the interface was given, if it is known.
     pub mtu: Option<u32>,
-    /// The addresses that the container end must have.
-    pub addresses: Vec<IpAddr>,
+    /// The addresses that the container end must have, with the lengths of their prefixes.
+    pub addresses: Vec<IpNetwork>,
     /// Those of them that the host must route to the container.
     pub routed: Vec<IpAddr>,
-    /// Destinations that the container must have a route to; of families that [`Expected::routed`] has.
+    /// Destinations that the container must have a way to; of families that [`Expected::routed`] has.
     pub routes: Vec<IpNetwork>,
     /// Whether the container may forward. Where it may not, what the settings are is its own affair.
     pub allow_ip_forwarding: bool,
 }
 
 impl Expected {
+    fn first(&self, ipv4: bool) -> Option<IpAddr> {
+        self.routed.iter().copied().find(|address| address.is_ipv4() == ipv4)
+    }
+
     fn has(&self, ipv4: bool) -> bool {
-        self.routed.iter().any(|address| address.is_ipv4() == ipv4)
+        self.first(ipv4).is_some()
     }
 }
 
@@ -51,8 +56,8 @@ impl Worker {
         self.verify_link(expected, &end, &host_end)?;
         self.verify_addresses(expected, end.index)?;
         for ipv4 in [true, false] {
-            if expected.has(ipv4) {
-                self.verify_container_routes(expected, ipv4, end.index, host_end.index)?;
+            if let Some(source) = expected.first(ipv4) {
+                self.verify_container_routes(expected, source, &end, &host_end)?;
             }
         }
         self.verify_host_routes(expected, host_end.index)?;
@@ -87,9 +92,9 @@ impl Worker {
         ensure(end.up, || format!("interface {ifname} in netns {place} is down"))?;
         ensure(host_end.up, || format!("host interface {host_ifname} is down"))?;
         if let Some(mac) = &expected.mac {
-            let found = mac_text(&end.mac);
-            ensure(found == *mac, || {
-                format!("interface {ifname} in netns {place} has the MAC address {found}, the result has {mac}")
+            let (found, expected) = (mac_text(&end.mac), mac_text(mac));
+            ensure(end.mac == *mac, || {
+                format!("interface {ifname} in netns {place} has the MAC address {found}, the result has {expected}")
             })?;
         }
         if let Some(mtu) = expected.mtu {
@@ -118,51 +123,64 @@ impl Worker {
         }
     }
 
-    /// For each destination there must be some route. Where it is ours, its gateway must be reachable.
+    /// Packets must get to each destination, on whatever way. Where that is the one that was programmed, its gateway must
+    /// be there.
     fn verify_container_routes(
         &mut self,
         expected: &Expected,
-        ipv4: bool,
-        index: u32,
-        host_index: u32,
+        source: IpAddr,
+        end: &FoundLink,
+        host_end: &FoundLink,
     ) -> Result<(), Error> {
-        let listed = self.ask_container("list routes", |socket| routes::list(socket, ipv4))?;
-        for destination in expected.routes.iter().filter(|destination| destination.is_ipv4() == ipv4) {
-            ensure(listed.iter().any(|route| is_to(route, destination)), || {
-                format!("netns {} has no route to {destination}", self.place())
-            })?;
-        }
-        let own = listed.iter().filter(|route| route.index == Some(index)).filter_map(|route| route.gateway);
-        for gateway in own.collect::<Vec<_>>() {
-            match gateway {
-                IpAddr::V4(gateway) if gateway == IPV4_GATEWAY => {
-                    let direct = |route: &ListedRoute| {
-                        route.index == Some(index)
-                            && route.gateway.is_none()
-                            && is_to(route, &IpNetwork::from(IpAddr::V4(gateway)))
-                    };
-                    ensure(listed.iter().any(direct), || {
-                        let ifname = &expected.ifname;
-                        format!("netns {} has no route to its gateway {gateway} by {ifname}", self.place())
-                    })?;
-                }
-                IpAddr::V6(gateway) if gateway.is_unicast_link_local() => {
-                    let found = addresses::ipv6(&mut self.host()?.socket, host_index).map_err(|error| {
-                        netlink(format!("failed to list addresses of {}", expected.host_ifname), error)
-                    })?;
-                    ensure(found.contains(&gateway), || {
-                        let (ifname, host_ifname) = (&expected.ifname, &expected.host_ifname);
-                        format!(
-                            "the gateway {gateway} of {ifname} in netns {} is no address of {host_ifname}, which has {found:?}",
-                            self.place()
-                        )
-                    })?;
-                }
+        for destination in expected.routes.iter().filter(|destination| destination.is_ipv4() == source.is_ipv4()) {
+            let next = self.next_hop(source, address_in(destination))?;
+            let Some(next) = next else {
+                return Err(Error::Differs(format!(
+                    "netns {} has no way from {source} to {destination}",
+                    self.place()
+                )));
+            };
+            match next.gateway {
+                Some(gateway) if next.index == end.index => self.verify_gateway(source, gateway, end, host_end)?,
                 // A later plugin's.
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    fn verify_gateway(
+        &mut self,
+        source: IpAddr,
+        gateway: IpAddr,
+        end: &FoundLink,
+        host_end: &FoundLink,
+    ) -> Result<(), Error> {
+        if gateway == IPV4_GATEWAY {
+            let direct = NextHop { gateway: None, index: end.index };
+            let next = self.next_hop(source, gateway)?;
+            return ensure(next == Some(direct), || {
+                format!("netns {} has no route to its gateway {gateway} by {}", self.place(), end.name)
+            });
+        }
+        if !matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local()) {
+            return Ok(());
+        }
+        let found = addresses::of_link(&mut self.host()?.socket, host_end.index, AddressFamily::Inet6)
+            .map_err(|error| netlink(format!("failed to list addresses of {}", host_end.name), error))?;
+        ensure(found.iter().any(|found| found.ip() == gateway), || {
+            format!(
+                "the gateway {gateway} of {} in netns {} is no address of {}",
+                end.name,
+                self.place(),
+                host_end.name
+            )
+        })
+    }
+
+    fn next_hop(&mut self, source: IpAddr, destination: IpAddr) -> Result<Option<NextHop>, Error> {
+        let step = format!("look up the way from {source} to {destination}");
+        self.ask_container(&step, |socket| routes::next_hop(socket, source, destination))
     }
 
     fn verify_host_routes(&mut self, expected: &Expected, index: u32) -> Result<(), Error> {
@@ -178,26 +196,21 @@ impl Worker {
     fn verify_settings(&mut self, expected: &Expected) -> Result<(), Error> {
         let host_ifname = &expected.host_ifname;
         self.enter_host()?;
+        let differs = |place: &str, setting: &Setting| {
+            let text = setting.difference().map(|text| format!("{place}: {text}"));
+            text.map_or(Ok(()), |text| Err(Error::Differs(text)))
+        };
         for setting in sysctl::of_host_end(host_ifname, expected.has(true), expected.has(false)) {
-            if setting.needed {
-                let found = setting.difference();
-                let found =
-                    found.map_err(|error| Error::Sysctl { scope: format!("interface: {host_ifname}"), error })?;
-                found.map_or(Ok(()), |text| Err(Error::Differs(format!("the host's setting {text}"))))?;
+            if setting.lasts() {
+                differs("on the host", &setting)?;
             }
         }
-        let mut settings = Vec::new();
-        if expected.has(false) {
-            settings.extend(sysctl::of_ipv6());
-        }
         if expected.allow_ip_forwarding {
-            let families = [true, false].into_iter().filter(|ipv4| expected.has(*ipv4));
-            settings.extend(families.map(|ipv4| sysctl::of_forwarding(ipv4, true)));
-        }
-        self.enter_container()?;
-        for setting in settings {
-            let found = setting.difference().map_err(|error| self.container_sysctl(error))?;
-            found.map_or(Ok(()), |text| Err(Error::Differs(format!("in netns {} {text}", self.place()))))?;
+            self.enter_container()?;
+            let place = format!("in netns {}", self.place());
+            for ipv4 in [true, false].into_iter().filter(|ipv4| expected.has(*ipv4)) {
+                differs(&place, &sysctl::of_forwarding(ipv4, true))?;
+            }
         }
         Ok(())
     }
@@ -220,8 +233,13 @@ fn ensure(holds: bool, difference: impl FnOnce() -> String) -> Result<(), Error>
     if holds { Ok(()) } else { Err(Error::Differs(difference())) }
 }
 
-fn is_to(route: &ListedRoute, destination: &IpNetwork) -> bool {
-    (route.destination.network(), route.destination.prefix()) == (destination.network(), destination.prefix())
+/// Some address of a destination, of the default one an address that nobody has (RFC 5737, RFC 3849).
+fn address_in(destination: &IpNetwork) -> IpAddr {
+    match (destination.prefix(), destination) {
+        (0, IpNetwork::V4(_)) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        (0, IpNetwork::V6(_)) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+        _ => destination.network(),
+    }
 }
 
 #[cfg(test)]
@@ -238,14 +256,18 @@ mod tests {
         let expected = Expected {
             ifname: "eth0".into(),
             host_ifname: HOST_IFNAME.into(),
-            mac: Some(mac),
+            mac: Some(bytes(&mac)),
             mtu: Some(1400),
-            addresses: addresses.clone(),
+            addresses: addresses.iter().copied().map(IpNetwork::from).collect(),
             routed: addresses,
             routes: default_routes(),
             allow_ip_forwarding: false,
         };
         (bed, expected)
+    }
+
+    fn bytes(mac: &str) -> Vec<u8> {
+        mac.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
     }
 
     fn verify(bed: &Bed, expected: &Expected) -> Result<(), String> {
@@ -254,7 +276,7 @@ mod tests {
 
     /// What is done in the container (`c:`) or on the host (`h:`) to a network that is as it should be, and what is then
     /// found.
-    const BREAKAGES: [(&str, &str); 21] = [
+    const BREAKAGES: [(&str, &str); 23] = [
         ("c:ip link delete eth0", "has no interface eth0"),
         ("c:ip link set eth0 down", "is down"),
         ("c:ip link set eth0 name eth1", "has no interface eth0"),
@@ -263,19 +285,21 @@ mod tests {
         ("c:ip link set eth0 address 02:00:5e:10:00:01", "has the MAC address 02:00:5e:10:00:01, the result has "),
         ("c:ip link set eth0 mtu 1401", "has the MTU 1401, its host end caliabcdef01234 only 1400"),
         ("h:ip link set caliabcdef01234 mtu 1500", "caliabcdef01234 has the MTU 1500, the result has 1400"),
-        ("c:ip address delete 192.168.84.128/32 dev eth0", "lacks address 192.168.84.128"),
-        ("c:ip -6 address flush dev eth0 scope global", "lacks address fd80:24e2:f998:72d6:94fa:7820:5b81:7500"),
-        ("c:ip route delete default", "has no route to 0.0.0.0/0"),
+        ("c:ip address delete 192.168.84.128/32 dev eth0", "lacks address 192.168.84.128/32"),
+        ("c:ip -6 address flush dev eth0 scope global", "lacks address fd80:24e2:f998:72d6:94fa:7820:5b81:7500/128"),
+        ("c:ip route delete default", "has no way from 192.168.84.128 to 0.0.0.0/0"),
+        ("c:ip route add unreachable 192.0.2.0/24", "has no way from 192.168.84.128 to 0.0.0.0/0"),
+        ("c:ip route replace default via 169.254.1.1 dev eth0 table 77;ip route delete default", "has no way from"),
         ("c:ip route delete 169.254.1.1", "has no route to its gateway 169.254.1.1 by eth0"),
-        ("c:ip -6 route delete default", "has no route to ::/0"),
+        ("c:ip -6 route delete default", "has no way from fd80:24e2:f998:72d6:94fa:7820:5b81:7500 to ::/0"),
         ("c:ip -6 route replace default via fe80::1 dev eth0", "the gateway fe80::1 of eth0"),
-        ("h:ip -6 address flush dev caliabcdef01234", "is no address of caliabcdef01234, which has []"),
+        ("h:ip -6 address flush dev caliabcdef01234", "is no address of caliabcdef01234"),
         ("h:ip route delete 192.168.84.128", "the host has no route to 192.168.84.128 by caliabcdef01234"),
         ("h:ip -6 route delete fd80:24e2:f998:72d6:94fa:7820:5b81:7500", "the host has no route to fd80:"),
         ("h:busybox sysctl -w net.ipv4.conf.caliabcdef01234.proxy_arp=0", "proxy_arp is 0 and not 1"),
         ("h:busybox sysctl -w net.ipv4.conf.caliabcdef01234.forwarding=0", "forwarding is 0 and not 1"),
         ("h:busybox sysctl -w net.ipv6.conf.caliabcdef01234.proxy_ndp=0", "proxy_ndp is 0 and not 1"),
-        ("c:busybox sysctl -w net.ipv6.conf.lo.disable_ipv6=1", "disable_ipv6 is 1 and not 0"),
+        ("c:busybox sysctl -w net.ipv6.conf.all.disable_ipv6=1", "lacks address fd80:"),
     ];
 
     #[test]
@@ -285,7 +309,9 @@ mod tests {
             assert_eq!(verify(&bed, &expected), Ok(()));
             let (place, command) = breakage.split_once(':').unwrap();
             let place = if place == "c" { &bed.container } else { &bed.host };
-            place.lines(command);
+            for command in command.split(';') {
+                place.lines(command);
+            }
             let difference = verify(&bed, &expected).expect_err(breakage);
             assert!(difference.contains(words), "{breakage}: {difference}");
         }
@@ -300,12 +326,21 @@ mod tests {
             "ip link set eth0 promisc on",
             "ip address add 10.9.0.1/24 dev eth0",
             "ip route add 10.10.0.0/16 via 169.254.1.1 dev eth0",
+            "ip -6 route add 2001:db8:77::/64 via fe80::1234 dev eth0",
+            "ip route add 0.0.0.0/1 via 169.254.1.1 dev eth0;ip route add 128.0.0.0/1 via 169.254.1.1 dev eth0;ip route delete default",
+            // Routes of the source.
+            "ip rule add from 192.168.84.128 lookup 100;ip route add 169.254.1.1 dev eth0 table 100;\
+             ip route add default via 169.254.1.1 dev eth0 table 100;ip route delete default",
+            "busybox sysctl -w net.ipv6.conf.default.disable_ipv6=1",
+            "busybox sysctl -w net.ipv6.conf.lo.disable_ipv6=1",
             "busybox sysctl -w net.ipv4.ip_forward=1",
             "busybox sysctl -w net.ipv6.conf.all.forwarding=1",
             "busybox sysctl -w net.ipv4.conf.eth0.arp_notify=1",
         ] {
             let (bed, expected) = connected();
-            bed.container.lines(change);
+            for command in change.split(';') {
+                bed.container.lines(command.trim());
+            }
             assert_eq!(verify(&bed, &expected), Ok(()), "{change}");
         }
         let (bed, expected) = connected();
@@ -320,7 +355,7 @@ mod tests {
         }
         assert_eq!(verify(&bed, &expected), Ok(()), "another interface has the default route");
         bed.container.lines("ip link set eth0 address 02:00:5e:10:00:01");
-        let of_result = Some("02:00:5e:10:00:01".to_owned());
+        let of_result = Some(bytes("02:00:5e:10:00:01"));
         assert_eq!(verify(&bed, &Expected { mac: of_result, ..expected }), Ok(()), "the result tells it");
     }
 
@@ -329,11 +364,11 @@ mod tests {
         let bed = Bed::new();
         bed.prepare(Link { ipv4: false, ..dual_link() }).unwrap();
         bed.finish(&[IPV6]).unwrap();
-        let addresses = vec![IPV6.parse().unwrap()];
+        let addresses: Vec<IpAddr> = vec![IPV6.parse().unwrap()];
         let expected = Expected {
             ifname: "eth0".into(),
             host_ifname: HOST_IFNAME.into(),
-            addresses: addresses.clone(),
+            addresses: addresses.iter().copied().map(IpNetwork::from).collect(),
             routed: addresses,
             routes: default_routes(),
             ..Expected::default()

@@ -2,8 +2,9 @@
 //! end.
 //!
 //! A file that is full is renamed, and a new one begun. A process that has the old one open meanwhile goes on writing
-//! there, so that no line is lost. One process at a time may rename a file: the one that has its lock and finds it
-//! still at its path. Nobody waits for that: the others write their line and look again with the next.
+//! there, so that no line is lost. One process at a time may rename a file: the one that has the lock beside it and finds
+//! it still at its path. Nobody waits for that: the others write their line and look again with the next. The lock is a
+//! file of its own, since whoever can read the log could hold a lock on that.
 
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -59,32 +60,28 @@ impl LogFile {
         if !found.is_file() || found.len() == 0 || found.len().saturating_add(length as u64) <= limit {
             return Ok(());
         }
-        match self.file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(()),
-            Err(TryLockError::Error(error)) => return Err(error),
+        // Where the path is a link, the file that it leads to is renamed, in its own folder.
+        let path = std::fs::canonicalize(&self.conf.path).unwrap_or_else(|_| self.conf.path.clone());
+        let rotated = Rotated::of(&path);
+        let lock = rotated.open_lock()?;
+        match lock.try_lock() {
+            Ok(()) => self.rotate(&path, &rotated, &found, now),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(error),
         }
-        let rotated = self.rotate(&found, now);
-        if rotated.is_err() {
-            // It is written on, and others may have more luck.
-            let _ = self.file.unlock();
-        }
-        rotated
     }
 
-    /// Renames the file, of which this process has the lock, unless another process did; then opens the new one.
-    fn rotate(&mut self, found: &Metadata, now: SystemTime) -> io::Result<()> {
-        let is_mine = match std::fs::metadata(&self.conf.path) {
+    /// Renames the file, while this process has the lock, unless another process did; then opens the new one.
+    fn rotate(&mut self, path: &Path, rotated: &Rotated, found: &Metadata, now: SystemTime) -> io::Result<()> {
+        let is_mine = match std::fs::metadata(path) {
             Ok(there) => (there.dev(), there.ino()) == (found.dev(), found.ino()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(error),
         };
-        let rotated = Rotated::of(&self.conf.path);
         if is_mine {
             rotated.keep(now)?;
         }
-        // The lock of the old one goes with it.
-        self.file = open(&self.conf.path)?;
+        self.file = open(path)?;
         if is_mine { rotated.remove_old(&self.conf.limits, now) } else { Ok(()) }
     }
 
@@ -132,6 +129,7 @@ mod tests {
         }
         let files = folder.files("made");
         let expected = [
+            (".cni.log.lock", ""),
             ("cni-1970-01-01T00-00-00.000-size.log", "one\ntwo\n"),
             ("cni-1970-01-01T00-00-00.001-size.log", "three\n"),
             ("cni-1970-01-01T00-00-00.002-size.log", "a line that is longer than a file\n"),
@@ -146,17 +144,36 @@ mod tests {
         let folder = Scratch::new("once");
         let (mut first, mut second) = (log(&folder, 10), log(&folder, 10));
         write(&mut first, "0123456\n");
-        let locked = second.file.try_clone().unwrap();
-        locked.lock().unwrap();
+        let lock = Rotated::of(&folder.path("made/cni.log")).open_lock().unwrap();
+        lock.lock().unwrap();
         write(&mut first, "while it is locked\n");
-        locked.unlock().unwrap();
+        lock.unlock().unwrap();
         write(&mut first, "new\n");
         // It has the old file open, which is full.
         write(&mut second, "new, too\n");
         write(&mut first, "newest\n");
         let files = folder.files("made");
-        let texts: Vec<&str> = files.iter().map(|(_, text)| text.as_str()).collect();
+        let logs = files.iter().filter(|(name, _)| !name.starts_with('.'));
+        let texts: Vec<&str> = logs.map(|(_, text)| text.as_str()).collect();
         assert_eq!(texts, ["0123456\nwhile it is locked\n", "new\nnew, too\n", "newest\n"]);
+    }
+
+    #[test]
+    fn the_file_that_a_link_leads_to_is_renamed() {
+        let folder = Scratch::new("link");
+        std::fs::create_dir(folder.path("made")).unwrap();
+        std::fs::create_dir(folder.path("real")).unwrap();
+        std::os::unix::fs::symlink(folder.path("real/calico.log"), folder.path("made/cni.log")).unwrap();
+        let mut log = log(&folder, 10);
+        write(&mut log, "0123456\n");
+        write(&mut log, "next\n");
+        assert!(std::fs::symlink_metadata(folder.path("made/cni.log")).unwrap().is_symlink());
+        let expected = [
+            (".calico.log.lock", ""),
+            ("calico-1970-01-01T00-00-00.000-size.log", "0123456\n"),
+            ("calico.log", "next\n"),
+        ];
+        assert_eq!(folder.files("real"), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
     }
 
     #[test]

@@ -4,7 +4,9 @@
 //! That one also compresses them, and older releases of it left out the reason.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +61,13 @@ impl Rotated {
             prefix: format!("{stem}-"),
             extension: extension.to_owned(),
         }
+    }
+
+    /// Opens the file whose lock says who may rename the log file. Nobody else may read it.
+    pub fn open_lock(&self) -> io::Result<File> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let lock = self.folder.join(format!(".{name}.lock"));
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock)
     }
 
     /// Renames the log file. The caller has its lock, so that nobody else of ours takes the same name.

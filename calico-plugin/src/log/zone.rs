@@ -19,7 +19,7 @@ impl Zone {
         Zone(match name {
             None => TimeZone::local().ok(),
             // Without the colon it could also be a rule instead of a file's name, which Go does not know.
-            Some(name) => TimeZone::from_posix_tz(&format!(":{}", name.trim_start_matches(':'))).ok(),
+            Some(name) => TimeZone::from_posix_tz(&format!(":{}", name.strip_prefix(':').unwrap_or(name))).ok(),
         })
     }
 
