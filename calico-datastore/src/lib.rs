@@ -10,6 +10,7 @@ mod error;
 pub mod etcd;
 pub mod local;
 mod store;
+pub mod trust;
 
 pub use contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
 pub use deadline::{Deadline, Timed};

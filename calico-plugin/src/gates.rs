@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use calico_datastore::Deadline;
+use calico_datastore::{Deadline, trust};
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -16,7 +16,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto};
 
 use crate::error::Error;
 
@@ -98,7 +97,8 @@ impl Gate {
             return self.exchange(stream).await;
         }
         let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-        let connector = TlsConnector::from(Arc::new(trust_of_host()?));
+        let trusted = trust::config(trust::of_host()).map_err(|error| error.to_string())?;
+        let connector = TlsConnector::from(Arc::new(trusted.with_no_client_auth()));
         let encrypted = connector.connect(name, stream).await;
         self.exchange(encrypted.map_err(|error| format!("cannot encrypt the connection: {error}"))?).await
     }
@@ -119,15 +119,6 @@ impl Gate {
         };
         Ok(answer.map_err(|error| failed(&error))?.status())
     }
-}
-
-/// Certificates must be signed by an authority that this host trusts.
-fn trust_of_host() -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let builder = ClientConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -3,34 +3,32 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls_native_certs::load_native_certs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
 use super::settings::Settings;
 use crate::error::Error;
+use crate::trust;
 
 /// Reads the files. Without a CA of its own, a cluster's certificates must be signed by one that the host trusts.
 pub fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
-    let mut roots = RootCertStore::empty();
-    match &settings.ca_file {
-        Some(path) => roots.add_parsable_certificates(certificates("etcd_ca_cert_file", path)?),
-        None => roots.add_parsable_certificates(load_native_certs().certs),
+    let roots = match &settings.ca_file {
+        Some(path) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates("etcd_ca_cert_file", path)?);
+            roots
+        }
+        None => trust::of_host(),
     };
     let identity = match (&settings.cert_file, &settings.key_file) {
         (Some(cert), Some(key)) => Some((certificates("etcd_cert_file", cert)?, private_key(key)?)),
         _ => None,
     };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let built =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().and_then(|builder| {
-            let builder = builder.with_root_certificates(roots);
-            match identity {
-                Some((chain, key)) => builder.with_client_auth_cert(chain, key),
-                None => Ok(builder.with_no_client_auth()),
-            }
-        });
+    let built = trust::config(roots).and_then(|builder| match identity {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key),
+        None => Ok(builder.with_no_client_auth()),
+    });
     let mut config = built.map_err(|error| Error::Invalid {
         store: "etcd".to_owned(),
         reason: format!("{error}; used: {}", files(settings)),
