@@ -25,22 +25,28 @@ use crate::delegate::Delegate;
 use crate::endpoint::{self, Recorded};
 use crate::undo::Done;
 
+/// What the kernel needs to do IPv6 on a link (RFC 8200, section 5).
+const LEAST_IPV6_MTU: u32 = 1280;
+
 /// Serves an ADD.
 pub fn add(request: &Request) -> Result<Success, Error> {
-    call::block_on_to_end(async {
+    call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
         let (link, delegate) = accept(&call, request).inspect_err(|error| call.failed("ADD", error))?;
         let whole = call.phase();
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
         let work = async {
-            gates::pass(&call.conf.add.gates).await?;
+            if !call.conf.add.gates.is_empty() {
+                let phase = call.phase();
+                gates::pass(&call.conf.add.gates).await?;
+                phase.end("the readiness gates are open", &[]);
+            }
             let store = call.open().await?;
             let store = opened.get_or_init(|| store);
-            // An executed plugin takes the lock itself.
             let (lock, deadline) = match &done.delegate {
-                None => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
-                Some(_) => (None, Deadline::after(call.conf.timeout)),
+                None => call.lock().await?,
+                Some(_) => call.lock_around_plugin().await?,
             };
             let id = call.ids.endpoint(&call.node, &request.ifname);
             let deadline = Cell::new(deadline);
@@ -66,14 +72,14 @@ pub fn add(request: &Request) -> Result<Success, Error> {
 
 /// Refuses what cannot be done, before anything is done. Answers what the interface shall be, and the IPAM plugin to
 /// execute.
-fn accept<'a>(call: &Call, request: &'a Request) -> Result<(LinkSettings, Option<Delegate<'a>>), Error> {
+fn accept<'a>(call: &'a Call, request: &'a Request) -> Result<(LinkSettings, Option<Delegate<'a>>), Error> {
     node_name::check_file(&call.conf.node)?;
     call.check_add(request)?;
     let link = call.conf.link.settings()?;
     call.conf.add.check()?;
     let delegate = match call.conf.ipam.in_process() {
         true => None,
-        false => Some(Delegate::find(&call.conf, request)?),
+        false => Some(Delegate::find(call, request)?),
     };
     Ok((link, delegate))
 }
@@ -90,9 +96,9 @@ struct Add<'a> {
 }
 
 impl Add<'_> {
-    /// Holds the host lock to the end: until the record is written, another call could not tell this container's
+    /// Holds the lock to the end: until the record is written, another call could not tell this container's
     /// interface from one that was left over.
-    async fn run(&self, _lock: Option<HostLock>) -> Result<Success, Error> {
+    async fn run(&self, _lock: HostLock) -> Result<Success, Error> {
         let store = self.timed();
         let (mut recorded, mut inputs) = self.read(&store).await?;
         if self.call.must_seed(&inputs)? {
@@ -111,7 +117,7 @@ impl Add<'_> {
                 None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
                 Some(delegate) => {
                     let phase = self.call.phase();
-                    let success = delegate.add(delegate.deadline(&self.call.conf)).await;
+                    let success = delegate.add(delegate.deadline()).await;
                     if let Ok(success) = &success {
                         let fields = [("addresses", Text(&plugin::addresses(success)))];
                         phase.end("the IPAM plugin assigned the addresses", &fields);
@@ -190,6 +196,11 @@ impl Add<'_> {
             ipv6,
             replace_host_link: false,
         };
+        if let Some(mtu) = link.mtu.filter(|mtu| ipv6 && *mtu < LEAST_IPV6_MTU) {
+            let text = format!("the MTU {mtu} is too small for IPv6, which needs {LEAST_IPV6_MTU}");
+            let advice = "see mtu in the configuration, or /var/lib/calico/mtu if that is 0";
+            return Err(Error::new(code::INVALID_CONFIG, text).with_details(advice));
+        }
         let kernel = self.kernel()?;
         let mut prepared = self.in_time("create the interfaces", kernel.prepare(link.clone())).await;
         if matches!(
@@ -266,7 +277,7 @@ impl Add<'_> {
         endpoint::delete(&store, &key, Some(&value.metadata.uid), Some(revision)).await?;
         match self.done.delegate {
             Some(delegate) => {
-                delegate.del(delegate.deadline(&self.call.conf)).await?;
+                delegate.del(delegate.deadline()).await?;
                 self.deadline.set(Deadline::after(self.call.conf.timeout));
                 Ok(())
             }

@@ -24,10 +24,7 @@ use crate::endpoint;
 pub fn check(request: &Request) -> Result<String, Error> {
     call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        let whole = call.phase();
-        let verified = call::catch_panic("CHECK", verify(&call, request)).await;
-        verified.inspect_err(|error| call.failed("CHECK", error))?;
-        whole.end("CHECK done", &[]);
+        call.serve("CHECK", verify(&call, request)).await?;
         Ok("OK\n".to_owned())
     })
 }
@@ -36,7 +33,7 @@ async fn verify(call: &Call, request: &Request) -> Result<(), Error> {
     node_name::check_file(&call.conf.node)?;
     call.ids.refuse_pods("check")?;
     let result = request.previous_result()?;
-    let store = call.open_existing().await?;
+    let store = call.open_recorded().await?;
     let deadline = Deadline::after(call.conf.timeout);
     Check { request, call, result, store: Timed::new(&store, deadline), deadline }.run().await
 }
@@ -173,7 +170,7 @@ impl Check<'_> {
         let call = self.call;
         if !call.conf.ipam.in_process() {
             if self.is_of_this_network(endpoint) {
-                let delegate = Delegate::find(&call.conf, self.request)?;
+                let delegate = Delegate::find(call, self.request)?;
                 delegate.check(self.deadline).await?;
             }
             return Ok(Vec::new());

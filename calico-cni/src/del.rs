@@ -24,17 +24,18 @@ const REMOVAL_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 pub fn del(request: &Request) -> Result<(), Error> {
     call::block_on(async {
         let call = Call::read(request, &crate::tolerant_args(request), "cni-plugin")?;
-        let whole = call.phase();
-        let disconnected = call::catch_panic("DEL", disconnect(&call, request)).await;
-        disconnected.inspect_err(|error| call.failed("DEL", error))?;
-        whole.end("DEL done", &[]);
-        Ok(())
+        call.serve("DEL", disconnect(&call, request)).await
     })
 }
 
 async fn disconnect(call: &Call, request: &Request) -> Result<(), Error> {
     let kernel = Kernel::start(request.netns.clone().into())?;
     let host_end = take_down(&kernel, call, request).await;
+    if call.absent_store().is_some() {
+        node_name::check_file(&call.conf.node)?;
+        remove(&kernel, host_end, call, request).await?;
+        return if call.conf.ipam.in_process() { Ok(()) } else { release_by_plugin(call, request).await };
+    }
     let (removed, opened) = tokio::join!(remove(&kernel, host_end, call, request), Cleanup::start(call, request));
     // Without the certainty that nothing has the addresses any more, they stay assigned.
     let removed = removed?;
@@ -43,6 +44,15 @@ async fn disconnect(call: &Call, request: &Request) -> Result<(), Error> {
         cleanup.remove_elsewhere(&recorded, &kernel).await?;
     }
     cleanup.release(recorded).await
+}
+
+/// Has the IPAM plugin that is executed release the addresses.
+async fn release_by_plugin(call: &Call, request: &Request) -> Result<(), Error> {
+    let delegate = Delegate::find(call, request)?;
+    let phase = call.phase();
+    delegate.del(delegate.deadline()).await?;
+    phase.end("the IPAM plugin released the addresses", &[]);
+    Ok(())
 }
 
 /// Takes the host end down, if the namespace has the container's interface.
@@ -110,7 +120,7 @@ struct Cleanup<'a> {
     store: Store,
     deadline: Deadline,
     /// Held until everything is released.
-    _lock: Option<HostLock>,
+    _lock: HostLock,
 }
 
 impl<'a> Cleanup<'a> {
@@ -118,10 +128,9 @@ impl<'a> Cleanup<'a> {
     async fn start(call: &'a Call, request: &'a Request) -> Result<(Cleanup<'a>, Recorded), Error> {
         node_name::check_file(&call.conf.node)?;
         let store = call.open().await?;
-        // An executed plugin takes the lock itself.
         let (lock, deadline) = match call.conf.ipam.in_process() {
-            true => call.lock().await.map(|(lock, deadline)| (Some(lock), deadline))?,
-            false => (None, Deadline::after(call.conf.timeout)),
+            true => call.lock().await?,
+            false => call.lock_around_plugin().await?,
         };
         let cleanup = Cleanup { call, request, store, deadline, _lock: lock };
         let mut recorded = cleanup.look().await?;
@@ -174,11 +183,7 @@ impl<'a> Cleanup<'a> {
             return Ok(());
         }
         if !call.conf.ipam.in_process() {
-            let delegate = Delegate::find(&call.conf, self.request)?;
-            let phase = call.phase();
-            delegate.del(delegate.deadline(&call.conf)).await?;
-            phase.end("the IPAM plugin released the addresses", &[]);
-            return Ok(());
+            return release_by_plugin(call, self.request).await;
         }
         call.release(store, recorded.handles).await
     }

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use calico_datastore::Deadline;
+use calico_ipam::plugin::Call;
 use calico_plugin::config::IpamConf;
-use calico_plugin::{NetConf, lock};
+use calico_plugin::lock;
+use calico_plugin::log::Value::{Plain, Text};
 use cni_spec::error::code;
 use cni_spec::{Command, Error, Request, Success, delegate};
 
 /// An IPAM plugin to be executed.
 pub struct Delegate<'a> {
+    call: &'a Call,
     program: PathBuf,
     request: &'a Request,
     args: String,
@@ -24,18 +27,20 @@ pub struct Delegate<'a> {
 
 impl<'a> Delegate<'a> {
     /// Looks the configured plugin up in `CNI_PATH`.
-    pub fn find(conf: &NetConf, request: &'a Request) -> Result<Delegate<'a>, Error> {
+    pub fn find(call: &'a Call, request: &'a Request) -> Result<Delegate<'a>, Error> {
+        let conf = &call.conf;
         let advice = "ipam.type names the executable of an IPAM plugin in a folder of CNI_PATH, such as calico-ipam";
         let found = delegate::find(&conf.ipam.plugin, &request.path);
         let program = found.map_err(|error| error.with_details(advice))?;
         let own = conf.ipam.plugin == IpamConf::OWN_PLUGIN;
         let patience = if own { lock::PATIENCE } else { Duration::ZERO };
-        Ok(Delegate { program, request, args: crate::tolerant_args(request), patience, has_begun: Cell::new(false) })
+        let args = crate::tolerant_args(request);
+        Ok(Delegate { call, program, request, args, patience, has_begun: Cell::new(false) })
     }
 
     /// The deadline of a call that starts now: the configured time, and what our own plugin may wait for the host lock.
-    pub fn deadline(&self, conf: &NetConf) -> Deadline {
-        Deadline::after(conf.timeout.saturating_add(self.patience))
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.call.conf.timeout.saturating_add(self.patience))
     }
 
     /// Whether its ADD was started: then it may hold addresses, however that ended.
@@ -75,7 +80,7 @@ impl<'a> Delegate<'a> {
             begins();
             running.finish(&self.request.stdin).await
         };
-        deadline.bound(work).await.unwrap_or_else(|| {
+        let result = deadline.bound(work).await.unwrap_or_else(|| {
             let text = format!(
                 "timed out after {:.0?} while waiting for {command} of the IPAM plugin {}",
                 deadline.limit,
@@ -83,6 +88,17 @@ impl<'a> Delegate<'a> {
             );
             let advice = "it was ended; see what it waits for, or give it more time with timeout_seconds";
             Err(Error::new(code::TRY_AGAIN, text).with_details(advice))
+        });
+        // Its error goes on as it is, and does not say whose it is.
+        result.inspect_err(|error| {
+            let plugin = self.program.to_string_lossy();
+            let fields = [
+                ("command", Text(command.as_str())),
+                ("container", Text(&self.request.container_id)),
+                ("error", Plain(error)),
+                ("plugin", Text(&plugin)),
+            ];
+            self.call.log.error("the IPAM plugin failed", &fields);
         })
     }
 }

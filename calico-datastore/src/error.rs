@@ -59,5 +59,5 @@ pub enum Error {
 
 impl Error {
     /// What to do about [`Error::TimedOut`].
-    pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether etcd is healthy and reached from here (etcdctl endpoint health), or, for a file, whether another process holds it";
+    pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether another process holds the file, or whether etcd is healthy and reached from here (etcdctl endpoint health)";
 }

@@ -68,17 +68,14 @@ fn list(addresses: &[IpAddr]) -> String {
 pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        let whole = call.phase();
-        verify(&call, request).await.inspect_err(|error| call.failed("CHECK", error))?;
-        whole.end("CHECK done", &[]);
-        Ok(())
+        call.serve("CHECK", verify(&call, request)).await
     })
 }
 
 async fn verify(call: &Call, request: &Request) -> Result<(), cni_spec::Error> {
     call.ids.refuse_pods("check")?;
     let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
-    let store = call.open_existing().await?;
+    let store = call.open_recorded().await?;
     let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
     let id = call.ids.handle(&call.conf.network);
     let handle = ipam.read_handle(&id).await?;

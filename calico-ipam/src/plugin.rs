@@ -1,6 +1,7 @@
 //! Address management as a CNI plugin: what `calico-ipam` does when it is executed, and `calico` without executing it.
 
 use std::cell::OnceCell;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
@@ -39,8 +40,11 @@ impl Call {
     pub fn read(request: &Request, args: &str, component: &'static str) -> Result<Call, cni_spec::Error> {
         let conf = NetConf::parse(request)?;
         let log = Log::open(component, conf.log_level, conf.log_file.as_ref());
-        let node = node_name::determine(&conf.node)?;
-        let mut ids = Identifiers::read(request, args)?;
+        let whom = || Ok::<_, cni_spec::Error>((node_name::determine(&conf.node)?, Identifiers::read(request, args)?));
+        let (node, mut ids) = whom().inspect_err(|error| {
+            let fields = [("container", Text(&request.container_id)), ("error", Plain(error))];
+            log.error(&format!("{} failed", request.command), &fields);
+        })?;
         if let Some(namespace) = &conf.mesos.namespace {
             ids.namespace.clone_from(namespace);
         }
@@ -71,6 +75,21 @@ impl Call {
         self.log.error(&format!("{command} failed"), &fields);
     }
 
+    /// Runs the work of a call that has nothing to undo, until it is asked to end. Its end is logged.
+    pub async fn serve(
+        &self,
+        command: &str,
+        work: impl Future<Output = Result<(), cni_spec::Error>>,
+    ) -> Result<(), cni_spec::Error> {
+        let whole = self.phase();
+        let result = call::catch_panic(command, call::until_signal(work)).await;
+        match &result {
+            Ok(()) => whole.end(&format!("{command} done"), &[]),
+            Err(error) => self.failed(command, error),
+        }
+        result
+    }
+
     /// Refuses an ADD that this release cannot complete, before anything is done: for a Kubernetes pod, or for a node or
     /// container whose endpoint cannot be named. A DEL of such a container has nothing to undo and succeeds.
     pub fn check_add(&self, request: &Request) -> Result<(), cni_spec::Error> {
@@ -81,8 +100,20 @@ impl Call {
 
     /// Waits for the host lock, then starts the clock of the call.
     pub async fn lock(&self) -> Result<(HostLock, Deadline), cni_spec::Error> {
+        self.acquire(&self.conf.lock_file).await
+    }
+
+    /// As [`Call::lock`], for a call that executes an IPAM plugin, which may be our own and take the host lock itself: a lock
+    /// beside that.
+    pub async fn lock_around_plugin(&self) -> Result<(HostLock, Deadline), cni_spec::Error> {
+        let mut file = self.conf.lock_file.clone().into_os_string();
+        file.push(".exec");
+        self.acquire(Path::new(&file)).await
+    }
+
+    async fn acquire(&self, file: &Path) -> Result<(HostLock, Deadline), cni_spec::Error> {
         let phase = self.phase();
-        let lock = HostLock::acquire(&self.conf.lock_file, lock::PATIENCE, &self.log).await?;
+        let lock = HostLock::acquire(file, lock::PATIENCE, &self.log).await?;
         if lock.is_held() {
             phase.end("took the host lock", &[]);
         }
@@ -98,15 +129,19 @@ impl Call {
         Ok(store)
     }
 
-    /// Opens the datastore for a call that only reads: an embedded store that is absent is not created.
-    pub async fn open_existing(&self) -> Result<Store, cni_spec::Error> {
-        if let DatastoreConf::Local(path) = &self.conf.datastore
-            && !path.exists()
-        {
-            let text = format!("nothing is recorded of the container: there is no store {}", path.display());
-            return Err(cni_spec::Error::internal(text).with_details("is local_store_file that of the ADD?"));
+    /// The embedded store, if it is not there: an ADD creates it, and for other calls nothing is recorded.
+    pub fn absent_store(&self) -> Option<&Path> {
+        match &self.conf.datastore {
+            DatastoreConf::Local(path) if !path.exists() => Some(path),
+            _ => None,
         }
-        self.open().await
+    }
+
+    /// Opens the datastore for a CHECK, which needs what is recorded.
+    pub async fn open_recorded(&self) -> Result<Store, cni_spec::Error> {
+        let Some(path) = self.absent_store() else { return self.open().await };
+        let text = format!("nothing is recorded of the container: there is no store {}", path.display());
+        Err(cni_spec::Error::internal(text).with_details("is local_store_file that of the ADD?"))
     }
 
     /// The families that an ADD assigns addresses of.
@@ -271,7 +306,7 @@ fn resolve_pools(wanted: &[String], pools: &[IpPool], version: IpVersion) -> Res
 
 /// The executable's ADD.
 pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
-    call::block_on_to_end(async {
+    call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
         call.check_add(request).inspect_err(|error| call.failed("ADD", error))?;
         let (whole, opened, lease) = (call.phase(), OnceCell::new(), call.lease());
@@ -307,14 +342,14 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
 pub fn del(request: &Request) -> Result<(), cni_spec::Error> {
     call::block_on(async {
         let call = Call::read(request, &request.args, "ipam")?;
-        let whole = call.phase();
-        release_all(&call).await.inspect_err(|error| call.failed("DEL", error))?;
-        whole.end("DEL done", &[]);
-        Ok(())
+        call.serve("DEL", release_all(&call)).await
     })
 }
 
 async fn release_all(call: &Call) -> Result<(), cni_spec::Error> {
+    if call.absent_store().is_some() {
+        return Ok(());
+    }
     let store = call.open().await?;
     let (_lock, deadline) = call.lock().await?;
     let store = Timed::new(&store, deadline);

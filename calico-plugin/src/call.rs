@@ -22,13 +22,8 @@ pub async fn until_signal<T, E: From<Error>>(work: impl Future<Output = Result<T
     }
 }
 
-/// Runs a call on a runtime of its own, until it is asked to end.
-pub fn block_on<T>(work: impl Future<Output = Result<T, cni_spec::Error>>) -> Result<T, cni_spec::Error> {
-    block_on_to_end(until_signal(work))
-}
-
 /// Runs a call on a runtime of its own, to its end: what of it may be cut short it says itself, by [`until_signal`].
-pub fn block_on_to_end<T>(work: impl Future<Output = Result<T, cni_spec::Error>>) -> Result<T, cni_spec::Error> {
+pub fn block_on<T>(work: impl Future<Output = Result<T, cni_spec::Error>>) -> Result<T, cni_spec::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(work);
     // A name that is being looked up is waited for by a thread that cannot be stopped: the process does not wait for it.

@@ -21,10 +21,10 @@ const LIMIT: Duration = Duration::from_secs(2);
 const NOT_CONNECTED: u32 = 100;
 
 /// Reads a network configuration, of which only the keys of the datastore matter, connects, and looks whether the
-/// datastore is ready. Nothing is printed on success.
+/// datastore is ready. Nothing is printed on stdout on success. An embedded store that is absent is not created.
 pub fn run(stdin: &mut impl Read) -> Answer {
     match call::block_on(test(stdin)) {
-        Ok(()) => Answer::default(),
+        Ok(stderr) => Answer { stderr, ..Answer::default() },
         Err(error) => {
             let details = match error.details.as_str() {
                 "" => error.msg,
@@ -36,7 +36,8 @@ pub fn run(stdin: &mut impl Read) -> Answer {
     }
 }
 
-async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
+/// Answers what is to be told to a person all the same.
+async fn test(stdin: &mut impl Read) -> Result<String, CniError> {
     let mut text = String::new();
     let unreadable = |error: String| CniError::new(code::DECODING_FAILURE, format!("failed to load netconf: {error}"));
     // What is cut off is no JSON.
@@ -48,6 +49,11 @@ async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
     let fields = Fields::of(&config, "").map_err(wrong)?;
     let conf = DatastoreConf::read(&fields, &Variables::of_process())?;
 
+    if let DatastoreConf::Local(path) = &conf
+        && !path.exists()
+    {
+        return Ok(format!("there is no store {} yet: the first ADD creates it\n", path.display()));
+    }
     let deadline = Deadline::after(LIMIT);
     let store = Timed::new(conf.open(deadline).await?, deadline);
     let read = store.read(&[readiness::want()]).await;
@@ -58,5 +64,6 @@ async fn test(stdin: &mut impl Read) -> Result<(), CniError> {
         };
         CniError::from(Error::ClusterInformation(error.to_string())).with_details(advice)
     })?;
-    Ok(readiness::check(&mut answers)?)
+    readiness::check(&mut answers)?;
+    Ok(String::new())
 }

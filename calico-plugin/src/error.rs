@@ -47,7 +47,7 @@ pub enum Error {
     Refused { text: String, advice: &'static str },
     #[error("timed out after {limit:.0?} waiting for the readiness gate {url}: {last}")]
     Gate { url: String, limit: Duration, last: String },
-    #[error("the call was ended by {0}; what it had done is taken back, or left to a DEL")]
+    #[error("the call was ended by {0}")]
     Signal(&'static str),
     #[error("cannot start the runtime of this process: {0}")]
     Runtime(std::io::Error),
@@ -77,7 +77,11 @@ impl From<Error> for cni_spec::Error {
             Error::NoNodeNameFile(_) => {
                 (code::INTERNAL, "where there is no node agent, set nodename and nodename_file_optional")
             }
-            Error::Signal(_) => (code::TRY_AGAIN, ""),
+            Error::Signal(_) => (code::TRY_AGAIN, "what an ADD had done is taken back; a DEL removes what may be left"),
+            Error::MtuFile { .. } => (
+                code::INTERNAL,
+                "the node agent writes the MTU there, one number; remove the file, or require_mtu_file, where there is none",
+            ),
             _ => (code::INTERNAL, ""),
         };
         cni_spec::Error::new(code, error.to_string()).with_details(advice)

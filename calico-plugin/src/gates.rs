@@ -51,11 +51,12 @@ impl Gate {
             text: format!("invalid URL set for ReadinessGates: {why}"),
             advice: "readiness_gates are URLs such as http://127.0.0.1:9099/readiness",
         };
-        if text.contains('@') {
-            // Not shown: there may be a password in it.
-            return Err(refused("there is an '@' in one, and user and password are not supported".to_owned()));
+        // There may be a password in it.
+        let shown = if text.contains('@') { "one of them".to_owned() } else { format!("{text:?}") };
+        let uri: Uri = text.parse().map_err(|error| refused(format!("{shown}: {error}")))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(refused("user and password in one are not supported".to_owned()));
         }
-        let uri: Uri = text.parse().map_err(|error| refused(format!("{text:?}: {error}")))?;
         let encrypted = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -139,7 +140,7 @@ mod tests {
             ("/readiness", "is neither http nor https"),
             ("localhost:80", "is neither http nor https"),
             ("unix:///run/x", "invalid format"),
-            ("http://me:swordfish@a/", "user and password are not supported"),
+            ("http://me:swordfish@a/", "user and password in one are not supported"),
             ("http://a b/", "\"http://a b/\""),
         ] {
             let error = Gate::parse(text).unwrap_err().to_string();

@@ -1,5 +1,5 @@
-//! The signals that ask a call to end. They are held back from the start of the process until somebody listens to them,
-//! so that no moment is left in which one ends the process without an answer.
+//! The signals that ask a call to end. They are held back from the start of a call until somebody listens to them, so that
+//! there is an answer however early they come.
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;

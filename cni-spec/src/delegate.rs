@@ -6,19 +6,25 @@ use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid, getppid};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time;
 
 use crate::error::Error;
 use crate::go_quote::quote;
 use crate::request::{Command, Request};
 
-/// The most that a plugin may print on stdout, and on stderr, in bytes. Results are a few hundred bytes; the limit
-/// protects the host's memory.
-const LONGEST_OUTPUT: u64 = 16 * 1024 * 1024;
+/// The most that a plugin may print on stdout, in bytes. Results are a few hundred bytes; the limit protects the host's
+/// memory: decoded they take up to a hundred times as much.
+const LONGEST_STDOUT: u64 = 1024 * 1024;
+
+/// The most that a plugin may print on stderr, in bytes.
+const LONGEST_STDERR: u64 = 16 * 1024 * 1024;
 
 /// The most of a plugin's output that is quoted in an error text, in bytes.
 const LONGEST_QUOTE: usize = 4096;
@@ -64,22 +70,9 @@ pub struct Running {
     ended: bool,
 }
 
-/// Runs a plugin to its end: [`start`], then [`Running::finish`].
-///
-/// # Errors
-/// Those of the two.
-pub async fn exec(
-    program: &Path,
-    request: &Request,
-    command: Command,
-    args: &str,
-    stdin: &[u8],
-) -> Result<Vec<u8>, Error> {
-    start(program, request, command, args).await?.finish(stdin).await
-}
-
 /// Starts a plugin. It gets this process's environment with the `CNI_*` variables of `request`, except that the command
-/// and `CNI_ARGS` are the given ones. Needs a tokio runtime with I/O and time enabled.
+/// and `CNI_ARGS` are the given ones. It is killed when the calling thread ends, also by `kill -9`: nothing may be
+/// allocated behind the back of a DEL that comes then. Needs a tokio runtime with I/O, signals and time enabled.
 ///
 /// # Errors
 /// It could not be started: nothing has happened.
@@ -92,16 +85,16 @@ pub async fn start(program: &Path, request: &Request, command: Command, args: &s
         ("CNI_ARGS", args),
         ("CNI_PATH", &request.path),
     ];
+    // A process whose parent ignored this signal could not wait for its children otherwise.
+    let _children =
+        signal(SignalKind::child()).map_err(|error| no_message(&format!("listening to signals: {error}")))?;
+    let mut plugin = tokio::process::Command::new(program);
+    plugin.envs(variables).process_group(0);
+    plugin.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    end_with_this_thread(&mut plugin);
     let mut busy = 0;
     loop {
-        let spawned = tokio::process::Command::new(program)
-            .envs(variables)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn();
-        match spawned {
+        match plugin.spawn() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && busy < RETRIES_WHILE_BUSY => {
                 // An installer is replacing the executable right now.
                 busy += 1;
@@ -114,6 +107,18 @@ pub async fn start(program: &Path, request: &Request, command: Command, args: &s
             Ok(child) => return Ok(Running { child, program: program.to_owned(), ended: false }),
         }
     }
+}
+
+#[allow(unsafe_code, reason = "between fork and exec there are two system calls, and nothing that allocates or locks")]
+fn end_with_this_thread(plugin: &mut tokio::process::Command) {
+    let parent = getpid();
+    let ask = move || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // It may have ended before.
+        if getppid() == parent { Ok(()) } else { Err(Errno::ESRCH.into()) }
+    };
+    // SAFETY: see above.
+    unsafe { plugin.pre_exec(ask) };
 }
 
 fn advice_on_start(kind: io::ErrorKind) -> &'static str {
@@ -133,15 +138,15 @@ impl Running {
     ///
     /// # Errors
     /// The plugin's own error object, unchanged, if it printed one. Else a text with the end of what it printed, if it
-    /// failed silently or printed more than 16 MiB.
+    /// failed silently or printed too much.
     pub async fn finish(mut self, stdin: &[u8]) -> Result<Vec<u8>, Error> {
         // All three pipes at once: a plugin that is blocked on one of them does not serve the others.
         if let Some(pipe) = self.child.stdin.take() {
             tokio::spawn(feed(pipe, stdin.to_vec()));
         }
-        let stderr = self.child.stderr.take().map(|pipe| tokio::spawn(read_all(pipe, "stderr")));
+        let stderr = self.child.stderr.take().map(|pipe| tokio::spawn(read_all(pipe, "stderr", LONGEST_STDERR)));
         let stdout = match self.child.stdout.take() {
-            Some(pipe) => read_all(pipe, "stdout").await?,
+            Some(pipe) => read_all(pipe, "stdout", LONGEST_STDOUT).await?,
             None => Vec::new(),
         };
         let stderr = match stderr {
@@ -151,10 +156,13 @@ impl Running {
             None => Vec::new(),
         };
 
+        let group = self.group();
         let status = self.child.wait().await;
         let status = status.map_err(|error| no_message(&format!("waiting for {}: {error}", self.program.display())))?;
         self.ended = true;
         if !status.success() {
+            // What it left behind must not work on beside its DEL.
+            let _ = group.map(|group| killpg(group, Signal::SIGKILL));
             return Err(failure(status, &stdout, &stderr));
         }
         // It is only for information: the result counts even if nobody can be told.
@@ -163,11 +171,18 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Its process group, as long as it was not waited for.
+    fn group(&self) -> Option<Pid> {
+        self.child.id().map(|id| Pid::from_raw(id.cast_signed()))
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // As long as it was not waited for, its ID is not given to another process.
-        let Some(id) = self.child.id().filter(|_| !self.ended) else { return };
-        let _ = killpg(Pid::from_raw(id.cast_signed()), Signal::SIGKILL);
+        let Some(group) = self.group().filter(|_| !self.ended) else { return };
+        let _ = killpg(group, Signal::SIGKILL);
         let looks = END_PATIENCE.as_millis() / END_POLL.as_millis();
         for _ in 0..looks {
             match self.child.try_wait() {
@@ -183,18 +198,15 @@ async fn feed(mut pipe: ChildStdin, stdin: Vec<u8>) {
     let _ = pipe.write_all(&stdin).await;
 }
 
-async fn read_all(pipe: impl AsyncRead + Unpin, name: &'static str) -> Result<Vec<u8>, Error> {
+async fn read_all(pipe: impl AsyncRead + Unpin, name: &'static str, limit: u64) -> Result<Vec<u8>, Error> {
     let mut output = Vec::new();
-    let mut limited = pipe.take(LONGEST_OUTPUT + 1);
+    let mut limited = pipe.take(limit + 1);
     limited
         .read_to_end(&mut output)
         .await
         .map_err(|error| Error::internal(format!("reading the plugin's {name}: {error}")))?;
     if limited.limit() == 0 {
-        return Err(Error::internal(format!(
-            "the plugin printed more than {} MiB on {name}",
-            LONGEST_OUTPUT / 1024 / 1024
-        )));
+        return Err(Error::internal(format!("the plugin printed more than {} MiB on {name}", limit >> 20)));
     }
     Ok(output)
 }
@@ -236,6 +248,16 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
+
+    async fn exec(
+        program: &Path,
+        request: &Request,
+        command: Command,
+        args: &str,
+        stdin: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        start(program, request, command, args).await?.finish(stdin).await
+    }
     use crate::request::Environment;
     use crate::version::Version;
 

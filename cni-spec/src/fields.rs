@@ -90,10 +90,11 @@ impl<'a> Fields<'a> {
         array.iter().enumerate().map(string).collect::<Result<_, _>>().map(Some)
     }
 
-    /// A list of objects; an absent one is empty.
+    /// A list of objects; an absent one is empty. A `null` in it is left out.
     pub fn objects(&self, key: &str) -> Result<Vec<Fields<'a>>, FieldError> {
         let array = self.array(key)?.unwrap_or_default();
-        array.iter().enumerate().map(|(at, value)| Fields::of(value, &self.element_path(key, at))).collect()
+        let objects = array.iter().enumerate().filter(|(_, value)| !value.is_null());
+        objects.map(|(at, value)| Fields::of(value, &self.element_path(key, at))).collect()
     }
 
     fn typed<T>(

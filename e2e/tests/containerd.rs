@@ -44,7 +44,7 @@ fn assert_reaches(containerd: &Containerd, name: &str, addresses: &[String]) {
 /// Ends a container's process, so that its `ctr run` ends, too.
 fn kill(containerd: &Containerd, name: &str, kept: Kept) {
     let process = containerd.process(name).expect("it runs").to_string();
-    assert!(containerd.beside("kill").args(["-9", &process]).status().unwrap().success());
+    assert!(containerd.beside("busybox").args(["kill", "-9", &process]).status().unwrap().success());
     assert_eq!(kept.wait(), Some(137));
 }
 

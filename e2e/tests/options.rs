@@ -299,7 +299,7 @@ fn what_is_for_pods_or_for_later() {
         container.del(&with(changes)).run().result();
     }
     let accepted = with(json!({
-        "feature_control": { "ip_addrs_no_ipam": false, "floating_ips": true }, "dataplane_options": { "type": "linux" },
+        "feature_control": { "ip_addrs_no_ipam": false, "floating_ips": true }, "dataplane_options": { "socket": "unused" },
         "policy_setup_timeout_seconds": 5, "endpoint_status_dir": "/run/x", "readiness_gates": [], "mode": "vxlan",
         "vxlan_mac_prefix": "0E-2A", "vxlan_vni": 4096, "windows_use_single_network": false, "qps": 5, "burst": 10,
         "windows_loopback_DSR": {}, "runtimeConfig": { "dns": { "servers": ["10.0.0.1"] } }, "capabilities": { "dns": true },

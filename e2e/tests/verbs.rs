@@ -1,6 +1,6 @@
 //! The commands beside ADD and DEL, and what a person types.
 
-use e2e::{Host, dual_stack};
+use e2e::{Host, Place, dual_stack};
 
 const EXECUTABLES: [&str; 2] = ["calico", "calico-ipam"];
 
@@ -43,5 +43,23 @@ fn the_configuration_as_an_argument_is_tolerated() {
     let container = host.container("c1");
     container.add(&netconf).argument(&netconf.to_string()).run().result();
     container.del(&netconf).argument(&netconf.to_string()).run().result();
+    host.assert_nothing_left();
+}
+
+#[test]
+fn only_an_add_makes_the_embedded_store() {
+    let host = Host::start();
+    let (container, netconf) = (host.container("c1"), dual_stack());
+    container.ip("link add eth0 type veth peer name other");
+    for executable in ["calico-ipam", "calico"] {
+        container.call(executable, "DEL", &netconf).run().result();
+    }
+    assert_eq!(container.links(), ["lo"], "what is in the kernel is removed all the same");
+    let test = host.call("calico", "").argument("-t").stdin(&netconf.to_string()).run();
+    assert_eq!((test.exit, test.stdout.as_str()), (Some(0), ""), "{test:#?}");
+    assert!(test.stderr.contains("there is no store /var/lib/calico/calico.db yet"), "{test:#?}");
+    assert!(!host.store_file().exists());
+    container.add(&netconf).run().result();
+    container.del(&netconf).run().result();
     host.assert_nothing_left();
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 
+use nix::errno::Errno;
+
 use super::routes::RouteError;
 use super::socket::NetlinkError;
 use super::sysctl::SysctlError;
@@ -31,7 +33,7 @@ pub enum Error {
     HostNetns(io::Error),
     /// The container has an interface of that name.
     #[error(
-        "failed to create interface {ifname} in netns {}: EEXIST: the name is taken by {holder}; delete the container's network before adding it again",
+        "failed to create interface {ifname} in netns {}: EEXIST: the name is taken by {holder}; delete the container's network before adding it again, or choose another CNI_IFNAME",
         netns.display()
     )]
     NameTaken {
@@ -141,6 +143,9 @@ impl Error {
             }
             Error::HostRoute { .. } => {
                 "the address is routed to another interface, perhaps one that is left of a container: DEL that container, or remove the interface"
+            }
+            Error::ContainerRoute { error: RouteError::Add { error, .. }, .. } if error.is(Errno::EEXIST) => {
+                "the container has such a route already, perhaps of another network: add Calico's network before that one, or give that route a metric"
             }
             Error::Differs(_) => REMAKE,
             _ => "",

@@ -93,16 +93,16 @@ pub fn set_mac(socket: &mut Socket, index: u32, mac: [u8; 6]) -> Result<(), Netl
 /// Removes a link by name, that of a pair with its other end. `false`: there was none. Blocks until the kernel has let go of it
 /// (15–20 ms).
 pub fn delete(socket: &mut Socket, name: &str) -> Result<bool, NetlinkError> {
-    match socket.change(RouteNetlinkMessage::DelLink(named(name))) {
-        Ok(()) => Ok(true),
-        Err(error) if error.is(Errno::ENODEV) => Ok(false),
-        Err(error) => Err(error),
-    }
+    remove(socket, named(name))
 }
 
 /// Removes a link by its index. `false`: there was none.
 pub fn delete_index(socket: &mut Socket, index: u32) -> Result<bool, NetlinkError> {
-    match socket.change(RouteNetlinkMessage::DelLink(indexed(index))) {
+    remove(socket, indexed(index))
+}
+
+fn remove(socket: &mut Socket, link: LinkMessage) -> Result<bool, NetlinkError> {
+    match socket.change(RouteNetlinkMessage::DelLink(link)) {
         Ok(()) => Ok(true),
         Err(error) if error.is(Errno::ENODEV) => Ok(false),
         Err(error) => Err(error),

@@ -80,7 +80,8 @@ impl Worker {
     pub fn prepare(&mut self, link: &Link, is_left: IsLeft<'_>) -> Result<Prepared, Error> {
         let mut warnings = Vec::new();
         match self.create(link) {
-            Err(Error::Netlink { error, .. }) if link.netkit && error.is(Errno::EOPNOTSUPP) => {
+            // Once it is made, the kernel has it.
+            Err(Error::Netlink { error, .. }) if link.netkit && self.made.is_none() && error.is(Errno::EOPNOTSUPP) => {
                 warnings.push(format!("this kernel has no netkit ({error}): {} becomes a veth", link.ifname));
                 self.create(&Link { netkit: false, ..link.clone() })?;
             }
@@ -178,17 +179,24 @@ impl Worker {
     /// See [`super::Kernel::undo`].
     pub fn undo(&mut self) -> Result<(), Error> {
         let made = self.made.take();
-        self.prepared = None;
-        // The host end has this index as long as it lives, wherever the other end was moved and whatever the two are
-        // called by now.
-        if let Some(index) = self.made_host_end.take() {
-            let deleted = links::delete_index(&mut self.host()?.socket, index);
-            return deleted
-                .map(drop)
-                .map_err(|error| netlink(format!("failed to remove the host interface with index {index}"), error));
+        let index = self.prepared.take().map(|pair| pair.index);
+        // The host end has its index as long as it lives, wherever the other end was moved and whatever the two are called
+        // by now.
+        if let Some(host_index) = self.made_host_end.take() {
+            let deleted = links::delete_index(&mut self.host()?.socket, host_index);
+            let attempt = || format!("failed to remove the host interface with index {host_index}");
+            if deleted.map_err(|error| netlink(attempt(), error))? {
+                return Ok(());
+            }
         }
+        // Or it is the host end that was moved.
         let Some(ifname) = made else { return Ok(()) };
-        if !self.container_is_gone()? {
+        if self.container_is_gone()? {
+            return Ok(());
+        }
+        let found = self.container_link(&ifname)?;
+        // Another call may have replaced the pair with its own since.
+        if found.is_some_and(|found| index.is_none_or(|index| index == found.index)) {
             self.delete(&ifname)?;
         }
         Ok(())

@@ -48,7 +48,7 @@ impl AddConf {
             return refused(text.to_owned(), "feature_control.ip_addrs_no_ipam is for Kubernetes pods: leave it out");
         }
         match self.dataplane.as_str() {
-            "" | "linux" => Ok(()),
+            "" => Ok(()),
             "grpc" => {
                 let text = "dataplane_options.type \"grpc\" is not supported by this release";
                 refused(text.to_owned(), "leave dataplane_options out: the kernel is set up by the plugin itself")
@@ -69,7 +69,7 @@ mod tests {
         for config in [
             json!({}),
             json!({"policy_setup_timeout_seconds": 30, "feature_control": {"floating_ips": true}}),
-            json!({"feature_control": {"ip_addrs_no_ipam": false}, "dataplane_options": {"type": "linux"}}),
+            json!({"feature_control": {"ip_addrs_no_ipam": false}, "dataplane_options": {"type": ""}}),
             json!({"dataplane_options": {"socket": "unix:///x"}, "readiness_gates": null}),
         ] {
             assert!(check(config.clone()).is_ok(), "{config}");
@@ -80,7 +80,7 @@ mod tests {
                 json!({"feature_control": {"ip_addrs_no_ipam": true}}),
                 "requested feature is not supported for this runtime: ip_addrs_no_ipam",
             ),
-            (json!({"dataplane_options": {"type": "ebpf"}}), "invalid dataplane type: ebpf"),
+            (json!({"dataplane_options": {"type": "linux"}}), "invalid dataplane type: linux"),
             (
                 json!({"dataplane_options": {"type": "grpc", "socket": "unix:///x"}}),
                 "dataplane_options.type \"grpc\" is not supported by this release",

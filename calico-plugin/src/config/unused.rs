@@ -1,5 +1,5 @@
-//! Keys of upstream's configuration that mean nothing here. Their types are checked as upstream checks them: a
-//! configuration that one implementation refuses must not work with the other.
+//! Keys of upstream's configuration that mean nothing here, or only in some configurations. Their types are checked as
+//! upstream checks them: a configuration that one implementation refuses must not work with the other.
 
 use cni_spec::{FieldError, Fields};
 
@@ -10,13 +10,18 @@ type Check = fn(&Fields<'_>, &str) -> Result<(), FieldError>;
 
 const STRING: Check = |fields, key| fields.string(key).map(drop);
 const INTEGER: Check = |fields, key| fields.integer(key).map(drop);
+/// Also one that only fits 64 bits without a sign.
+const NUMBER: Check = |fields, key| match fields.get(key) {
+    Some(value) if value.is_u64() => Ok(()),
+    _ => INTEGER(fields, key),
+};
 const BOOLEAN: Check = |fields, key| fields.boolean(key).map(drop);
 
 /// The object a key is in, empty for the whole; the key; its type.
 const KEYS: [(&str, &str, Check); 28] = [
     ("", "mode", STRING),
     ("", "vxlan_mac_prefix", STRING),
-    ("", "vxlan_vni", INTEGER),
+    ("", "vxlan_vni", NUMBER),
     ("", "windows_use_single_network", BOOLEAN),
     ("", "include_default_routes", BOOLEAN),
     ("", "endpoint_status_dir", STRING),

@@ -1,9 +1,13 @@
 //! DEL with other plugins: its order, its errors, and that it can be repeated.
 
-use e2e::{Host, Place, Plugins};
+use std::io::Write;
+use std::process::Stdio;
+
+use e2e::{Answer, Host, Place, Plugins, at_once, executable, executables_folder, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::failures::assert_ends;
 use crate::{ONE_ADDRESS, Scripted, netconf, plugins, with_path};
 
 #[test]
@@ -144,4 +148,78 @@ fn host_local_after_a_kernel_failure() {
     assert!(error.text.contains("the name is taken by a veth"), "{error:?}");
     assert!(of_host_local(&host).is_empty());
     host.assert_nothing_left();
+}
+
+/// The IPAM plugin releases by container: what one of two calls takes back must not be the other's.
+#[test]
+fn two_adds_of_one_container_at_once_make_one_network() {
+    for ipam in [
+        json!({ "type": "host-local", "ranges": [[{ "subnet": "10.66.0.0/24" }]] }),
+        json!({ "type": "calico-ipam", "exec": true, "ipv4_pools": ["10.65.0.0/16"] }),
+    ] {
+        let host = Host::start();
+        let netconf = netconf(ipam);
+        let path = std::env::join_paths([executables_folder(), plugins(Plugins::V1_9)]).unwrap();
+        let path = std::path::PathBuf::from(path);
+        for round in 0..5 {
+            let container = host.container(&format!("c{round}"));
+            let adds = || (0..2).map(|_| with_path(container.add(&netconf), &path));
+            let answers = at_once(adds());
+            let addresses: Vec<Vec<String>> = answers.iter().map(Answer::addresses).collect();
+            assert_eq!(addresses[0], addresses[1]);
+            assert!(host.ping(&addresses[0][0]), "{addresses:?}");
+            let mut with_result = netconf.clone();
+            with_result["prevResult"] = answers[0].result();
+            let check = with_path(container.call("calico", "CHECK", &with_result), &path).run();
+            assert_eq!(check.exit, Some(0), "{check:#?}");
+            with_path(container.del(&netconf), &path).run().result();
+            host.assert_nothing_left();
+        }
+    }
+}
+
+/// A DEL that comes after must find everything that there will ever be.
+#[test]
+fn a_plugin_ends_with_the_call_that_executes_it() {
+    let scripted = Scripted::new("echo $$ >\"$here/id\"; sleep 600");
+    let container = scripted.host.container("c1");
+    let running = scripted.add(&container).start();
+    until("the plugin is at work", || scripted.noted("id").ends_with('\n'));
+    running.signal(Signal::SIGKILL);
+    running.finish();
+    assert_ends(&scripted.noted("id"));
+    scripted.del(&container).run().result();
+    scripted.host.assert_nothing_left();
+}
+
+#[test]
+fn what_a_failed_plugin_left_behind_is_ended_before_its_del() {
+    let scripted = Scripted::new("sleep 600 >/dev/null 2>&1 & echo $! >\"$here/id\"; exit 3");
+    scripted.on("DEL", "read id <\"$here/id\"; grep -qs 'sleep' /proc/$id/cmdline && echo $id >\"$here/alive\"; :");
+    let container = scripted.host.container("c1");
+    scripted.add(&container).run().error();
+    assert_eq!(scripted.calls(), ["ADD", "DEL"]);
+    assert_eq!(scripted.noted("alive"), "");
+    assert_ends(&scripted.noted("id"));
+    scripted.host.assert_nothing_left();
+}
+
+/// Some callers ignore the ends of their children, and what they start inherits that.
+#[test]
+fn a_caller_that_ignores_its_children_is_no_trouble() {
+    let scripted = Scripted::new(ONE_ADDRESS);
+    let container = scripted.host.container("c1");
+    for verb in ["ADD", "DEL"] {
+        let mut command = scripted.host.command("env");
+        command.arg("--ignore-signal=CHLD").arg(executable("calico"));
+        command.env("CNI_COMMAND", verb).env("CNI_CONTAINERID", "c1").env("CNI_IFNAME", "eth0");
+        command.env("CNI_NETNS", container.netns()).env("CNI_PATH", &scripted.folder);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(scripted.netconf().to_string().as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{verb}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    assert_eq!(scripted.calls(), ["ADD", "DEL"]);
+    scripted.host.assert_nothing_left();
 }

@@ -96,6 +96,16 @@ fn a_container_end_that_is_moved_away_during_an_add_that_fails() {
 }
 
 #[test]
+fn a_host_end_that_is_moved_away_during_an_add_that_fails() {
+    let site = site();
+    let elsewhere = site.host.container("elsewhere");
+    let answer = held(&site, "away", |_| drop(site.host.ip("link set caliaway netns elsewhere")), true);
+    answer.error();
+    assert_eq!(elsewhere.links(), ["lo"]);
+    site.assert_nothing_left();
+}
+
+#[test]
 fn a_namespace_that_is_removed_during_an_add() {
     let site = site();
     let answer = held(&site, "removed", |container| container.remove_namespace(), false);
