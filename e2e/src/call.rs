@@ -189,6 +189,16 @@ pub struct CniError {
     pub text: String,
 }
 
+impl CniError {
+    /// Asserts that its text has all of these.
+    #[track_caller]
+    pub fn assert_words(&self, words: &[&str]) {
+        for word in words {
+            assert!(self.text.contains(word), "{word:?} is missing: {self:#?}");
+        }
+    }
+}
+
 impl Answer {
     /// The result of a run that must have succeeded; `null` if it printed nothing.
     pub fn result(&self) -> Value {

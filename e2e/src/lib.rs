@@ -63,6 +63,14 @@ pub use wait::until;
 
 use serde_json::{Value, json};
 
+/// A configuration with some keys changed.
+pub fn changed(mut netconf: Value, changes: Value) -> Value {
+    for (key, value) in changes.as_object().expect("keys and values") {
+        netconf[key] = value.clone();
+    }
+    netconf
+}
+
 /// The configuration most tests use: the embedded store, both families.
 pub fn dual_stack() -> Value {
     json!({

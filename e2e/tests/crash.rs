@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Answer, Container, Etcd, Host, Options, Place, Random, Running, Stored, dual_stack, median, note};
+use e2e::{Answer, Container, Etcd, Host, Options, Place, Random, Running, Stored, dual_stack, median, note, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -277,11 +277,7 @@ fn an_add_that_waits_for_the_host_lock_can_be_terminated() {
     // The kernel's list of locks has waiters behind an arrow.
     let waits =
         |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == running.id().to_string());
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while !std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
-        assert!(std::time::Instant::now() < deadline, "the ADD does not wait for the lock");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the ADD waits for the lock", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits));
     running.signal(Signal::SIGTERM);
     let answer = running.finish();
     drop(holder.stdin.take());

@@ -1,18 +1,14 @@
 //! What the configuration can ask for, as it shows in the kernel, in the result and in what is stored.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use e2e::{Call, Container, Daemon, Host, Place, dual_stack, tool};
+use e2e::{Call, Container, Daemon, Host, Place, changed, dual_stack, tool, until};
 use serde_json::{Value, json};
 
 /// A configuration with some keys changed.
 fn with(changes: Value) -> Value {
-    let mut netconf = dual_stack();
-    for (key, value) in changes.as_object().expect("keys and values") {
-        netconf[key] = value.clone();
-    }
-    netconf
+    changed(dual_stack(), changes)
 }
 
 /// An ADD that fails with these words and leaves nothing.
@@ -338,11 +334,7 @@ fn arguments_of_the_runtime() {
 fn web_server(host: &Host) -> Daemon {
     host.run("mkdir", &["-p", "/run/web"]);
     let daemon = host.daemon(&tool("busybox"), &["httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/run/web"]);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !host.succeeds("busybox", &["nc", "-w", "1", "127.0.0.1", "8080", "-e", "true"]) {
-        assert!(Instant::now() < deadline, "the web server does not start: {}", daemon.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until("the web server answers", || host.succeeds("busybox", &["nc", "-w", "1", "127.0.0.1", "8080", "-e", "true"]));
     daemon
 }
 

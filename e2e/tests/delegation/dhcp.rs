@@ -2,9 +2,7 @@
 //! after it knows the addresses, as the Go plugin does. So they cannot work together. The plugin's error is passed on
 //! unchanged, and nothing is left.
 
-use std::time::{Duration, Instant};
-
-use e2e::{Container, Daemon, Host, Place, Plugins, tool};
+use e2e::{Container, Daemon, Host, Place, Plugins, tool, until};
 use serde_json::{Value, json};
 
 use crate::{netconf, plugins, with_path};
@@ -41,11 +39,7 @@ impl<'h> Site<'h> {
         let dhcp = plugins(Plugins::V1_9).join("dhcp");
         let script = format!("mount -t proc proc /proc && exec {} daemon", dhcp.display());
         let plugin = host.daemon(&tool("unshare"), &["--mount", "/bin/sh", "-c", &script]);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !host.succeeds("test", &["-S", "/run/cni/dhcp.sock"]) {
-            assert!(Instant::now() < deadline, "the plugin's daemon does not start: {}", plugin.log());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        until("the plugin's daemon answers", || host.succeeds("test", &["-S", "/run/cni/dhcp.sock"]));
         Site { server, plugin, host }
     }
 

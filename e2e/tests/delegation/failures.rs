@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::time::Duration;
 
-use e2e::{Answer, CniError, Place, until};
+use e2e::{Answer, Place, until};
 use serde_json::json;
 
 use crate::{ONE_ADDRESS, Scripted};
@@ -14,7 +14,7 @@ fn undone(add: &str, words: &[&str]) -> (Scripted, Answer) {
     let scripted = Scripted::new(add);
     let container = scripted.host.container("c1");
     let answer = scripted.add(&container).run();
-    assert_words(&answer.error(), words);
+    answer.error().assert_words(words);
     assert_eq!(scripted.calls(), ["ADD", "DEL"]);
     assert_eq!(scripted.noted("stdin.DEL"), scripted.noted("stdin.ADD"));
     assert_eq!(container.links(), ["lo"]);
@@ -26,17 +26,10 @@ fn undone(add: &str, words: &[&str]) -> (Scripted, Answer) {
 #[track_caller]
 fn never_ran(scripted: &Scripted, words: &[&str]) {
     let container = scripted.host.container("c1");
-    assert_words(&scripted.add(&container).run().error(), words);
+    scripted.add(&container).run().error().assert_words(words);
     assert!(scripted.calls().is_empty());
     assert_eq!(container.links(), ["lo"]);
     scripted.host.assert_nothing_left();
-}
-
-#[track_caller]
-fn assert_words(error: &CniError, words: &[&str]) {
-    for word in words {
-        assert!(error.text.contains(word), "{word:?} is missing: {error:#?}");
-    }
 }
 
 /// Waits until a process that was killed has ended. Whoever shall wait for it may not have.
@@ -101,7 +94,7 @@ fn an_endpoint_that_is_not_stored() {
     let mut netconf = scripted.netconf();
     netconf["name"] = json!("Net_1");
     let error = scripted.add(&container).stdin(&netconf.to_string()).run().error();
-    assert_words(&error, &["error with field Profiles[0] = 'Net_1'"]);
+    error.assert_words(&["error with field Profiles[0] = 'Net_1'"]);
     assert_eq!(scripted.calls(), ["ADD", "DEL"]);
     assert_eq!(container.links(), ["lo"]);
     scripted.host.assert_nothing_left();
@@ -122,7 +115,7 @@ fn a_plugin_that_hangs_is_ended() {
         netconf["timeout_seconds"] = json!(1);
         let error = scripted.add(&container).stdin(&netconf.to_string()).run().error();
         assert_eq!(error.code, 11, "{error:?}");
-        assert_words(&error, &["timed out after 1s while waiting for ADD of the IPAM plugin", "plugins/scripted"]);
+        error.assert_words(&["timed out after 1s while waiting for ADD of the IPAM plugin", "plugins/scripted"]);
         assert_eq!(scripted.calls(), ["ADD", "DEL"], "{add}");
         assert_eq!(scripted.noted("alive"), "", "{add}: it was still there when its DEL was called");
         scripted.noted("ids").split_whitespace().for_each(assert_ends);
@@ -139,7 +132,7 @@ fn a_plugin_that_cannot_be_started() {
     scripted.install(include_str!("plugin.sh"), 0o644);
     never_ran(&scripted, &["plugins/scripted", "Permission denied", "chmod 755"]);
     let del = scripted.del(&scripted.host.container("c2")).run().error();
-    assert_words(&del, &["plugins/scripted", "Permission denied", "chmod 755"]);
+    del.assert_words(&["plugins/scripted", "Permission denied", "chmod 755"]);
 
     scripted.host.ip("netns delete c1");
     scripted.install("#!/no/such/interpreter\n", 0o755);
@@ -172,7 +165,7 @@ fn a_plugin_that_is_being_installed_is_waited_for() {
     std::thread::sleep(Duration::from_millis(700));
     drop(installer);
     // Busybox was started: it knows no program called `scripted`.
-    assert_words(&running.finish().error(), &["applet not found"]);
+    running.finish().error().assert_words(&["applet not found"]);
 
     let installer = OpenOptions::new().append(true).open(&program).unwrap();
     never_ran_busy(&scripted);
@@ -182,7 +175,7 @@ fn a_plugin_that_is_being_installed_is_waited_for() {
 fn never_ran_busy(scripted: &Scripted) {
     let container = scripted.host.container("c2");
     let error = scripted.add(&container).run().error();
-    assert_words(&error, &["plugins/scripted", "Text file busy", "try again"]);
+    error.assert_words(&["plugins/scripted", "Text file busy", "try again"]);
     assert_eq!(container.links(), ["lo"]);
     scripted.host.assert_nothing_left();
 }

@@ -83,11 +83,7 @@ fn a_terminated_del_leaves_no_plugin_running() {
     let container = scripted.host.container("c1");
     scripted.add(&container).run().result();
     let running = scripted.del(&container).start();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while scripted.noted("id").is_empty() {
-        assert!(std::time::Instant::now() < deadline, "the plugin is not called");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    until("the plugin is called", || !scripted.noted("id").is_empty());
     running.signal(Signal::SIGTERM);
     assert!(running.finish().error().text.contains("SIGTERM"));
     let id = scripted.noted("id");

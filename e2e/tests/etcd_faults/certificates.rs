@@ -6,7 +6,7 @@
 use e2e::{Etcd, Identity, Options, Place};
 use serde_json::{Value, json};
 
-use crate::{Cluster, assert_words, unchanged};
+use crate::{Cluster, unchanged};
 
 const TLS: Options = Options { release: e2e::Release::V3_6, members: 1, tls: true, expired: false, auth: false };
 
@@ -30,7 +30,7 @@ fn assert_refused_at_once(cluster: &Cluster, changes: Value, words: &[&str]) {
     let error = cluster.assert_refused(&netconf, unchanged, &once);
     for _ in 0..RUNS {
         let found = cluster.add(&cluster.container(), &netconf).run().error();
-        assert_words(&found, &once);
+        found.assert_words(&once);
         assert!(!found.text.contains("(attempts: 3)"), "{found:?}");
     }
     assert_eq!(error.code, 999);
@@ -89,8 +89,8 @@ fn servers_whose_certificate_has_expired() {
     let words = ["certificate expired", "(attempts: 1)", "renew the certificates of etcd's members"];
     let stored = cluster.etcd.dump();
     cluster.assert_add_refused(&netconf, unchanged, &words);
-    assert_words(&cluster.test(&netconf).run().error(), &words);
-    assert_words(&cluster.del(&cluster.container(), &netconf).run().error(), &words);
+    cluster.test(&netconf).run().error().assert_words(&words);
+    cluster.del(&cluster.container(), &netconf).run().error().assert_words(&words);
     assert_eq!(cluster.etcd.dump(), stored);
 }
 
@@ -150,8 +150,8 @@ fn a_certificate_without_its_key() {
     let netconf = cluster.with(json!({ "etcd_key_file": "" }));
     let words = ["KeyFile and CertFile must both be present", "set both etcd_cert_file and etcd_key_file, or neither"];
     cluster.assert_add_refused(&netconf, unchanged, &words);
-    assert_words(&cluster.test(&netconf).run().error(), &words);
-    assert_words(&cluster.del(&connected, &netconf).run().error(), &words);
+    cluster.test(&netconf).run().error().assert_words(&words);
+    cluster.del(&connected, &netconf).run().error().assert_words(&words);
     cluster.del(&connected, &cluster.good()).run().result();
     cluster.etcd.assert_nothing_left(&[&cluster.host]);
 }

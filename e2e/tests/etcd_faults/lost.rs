@@ -1,8 +1,6 @@
 //! Connections that end under a request: it was carried out or it was not, and the call cannot know.
 
-use std::time::{Duration, Instant};
-
-use e2e::{Faults, Place};
+use e2e::{Faults, Place, until};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -108,21 +106,14 @@ fn a_killed_adds_commit_that_lands_after_its_del_is_found_by_the_next() {
     let proxy = cluster.proxy(0, Faults { late: Some(3), ..Faults::default() });
     let container = cluster.container();
     let running = cluster.add(&container, &cluster.with(json!({ "etcd_endpoints": proxy.endpoint() }))).start();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let until = |what: &str, holds: &dyn Fn() -> bool| {
-        while !holds() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    };
-    until("the commit is sent", &|| proxy.requests() == [3]);
+    until("the commit is sent", || proxy.requests() == [3]);
     running.signal(Signal::SIGKILL);
     running.finish();
     cluster.del(&container, &cluster.good()).run().result();
     assert_eq!(cluster.etcd.stored().handles(), [other.handle().as_str()]);
 
     proxy.release();
-    until("the commit lands", &|| cluster.etcd.stored().handles().contains(&container.handle().as_str()));
+    until("the commit lands", || cluster.etcd.stored().handles().contains(&container.handle().as_str()));
     let findings = cluster.etcd.audit();
     assert!(findings.len() == 2 && findings.iter().all(|it| it.ends_with("which has no endpoint")), "{findings:?}");
     let next = cluster.container();

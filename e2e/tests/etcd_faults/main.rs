@@ -12,7 +12,7 @@ mod users;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use e2e::{Call, CniError, Container, Etcd, Faults, Host, Options, Place, Proxy};
+use e2e::{Call, CniError, Container, Etcd, Faults, Host, Options, Place, Proxy, changed};
 use serde_json::{Value, json};
 
 /// This crate's executable `proxy`.
@@ -52,10 +52,7 @@ impl Cluster {
 
     /// The configuration that works, with some keys changed.
     fn with(&self, changes: Value) -> Value {
-        let mut netconf = self.good();
-        let changes = changes.as_object().expect("keys and values").clone();
-        netconf.as_object_mut().expect("keys and values").extend(changes);
-        netconf
+        changed(self.good(), changes)
     }
 
     fn proxy(&self, member: usize, faults: Faults) -> Proxy<'_> {
@@ -111,9 +108,9 @@ impl Cluster {
         let error = self.assert_add_refused(netconf, &spoil, words);
         let test = spoil(self.test(netconf)).run().error();
         assert!(test.code == 100 && test.text.starts_with("data store connection failed\n"), "{test:?}");
-        assert_words(&test, words);
+        test.assert_words(words);
         let del = spoil(self.del(&connected, netconf)).run().error();
-        assert_words(&del, words);
+        del.assert_words(words);
         assert_eq!(connected.links(), ["lo"], "DEL cleans the kernel: {del:?}");
         assert!(self.host.added_links().is_empty(), "DEL cleans the kernel: {del:?}");
         assert_eq!(self.etcd.dump(), stored, "nothing is written");
@@ -130,7 +127,7 @@ impl Cluster {
         let refused = [true, false].map(|exec| {
             let container = self.container();
             let error = spoil(self.add(&container, &executing(netconf, exec))).run().error();
-            assert_words(&error, words);
+            error.assert_words(words);
             assert_eq!(container.links(), ["lo"], "{error:?}");
             error
         });
@@ -150,11 +147,4 @@ fn executing(netconf: &Value, exec: bool) -> Value {
 /// Leaves a call as it is.
 fn unchanged(call: Call) -> Call {
     call
-}
-
-#[track_caller]
-fn assert_words(error: &CniError, words: &[&str]) {
-    for word in words {
-        assert!(error.text.contains(word), "{word:?} is missing: {error:#?}");
-    }
 }

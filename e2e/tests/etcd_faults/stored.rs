@@ -3,7 +3,7 @@
 use e2e::{Container, Place};
 use serde_json::json;
 
-use crate::{Cluster, assert_words, unchanged};
+use crate::{Cluster, unchanged};
 
 const READY: &str = "/calico/resources/v3/projectcalico.org/clusterinformations/default";
 const GARBAGE: &str = "{\"cut\": ";
@@ -31,8 +31,8 @@ fn a_cluster_that_is_not_ready() {
         }
         let stored = cluster.etcd.dump();
         cluster.assert_add_refused(&cluster.good(), unchanged, &words);
-        assert_words(&cluster.test(&cluster.good()).run().error(), &words);
-        assert_words(&cluster.del(&connected, &cluster.good()).run().error(), &words);
+        cluster.test(&cluster.good()).run().error().assert_words(&words);
+        cluster.del(&connected, &cluster.good()).run().error().assert_words(&words);
         assert_eq!(connected.links(), ["lo"]);
         assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel");
         assert_eq!(cluster.etcd.dump(), stored, "nothing is written");
@@ -98,7 +98,7 @@ fn an_unreadable_block() {
     let key = cluster.etcd.stored().blocks().into_keys().find(|key| key.contains("ipv4")).unwrap().to_owned();
     with_garbage(&cluster, &key, || {
         let error = cluster.del(&connected, &cluster.good()).run().error();
-        assert_words(&error, &["a stored object is malformed", &key, "correct or delete it"]);
+        error.assert_words(&["a stored object is malformed", &key, "correct or delete it"]);
         assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel: {error:?}");
         let stored = cluster.etcd.dump();
         assert!(stored.keys().all(|key| !key.contains("/workloadendpoints/")), "{:?}", stored.keys());
@@ -129,7 +129,7 @@ fn an_unreadable_handle() {
     let key = format!("/calico/ipam/v2/handle/{}", connected.handle());
     with_garbage(&cluster, &key, || {
         let error = cluster.del(&connected, &cluster.good()).run().error();
-        assert_words(&error, &["a stored object is malformed", &key, "correct or delete it"]);
+        error.assert_words(&["a stored object is malformed", &key, "correct or delete it"]);
         assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel: {error:?}");
     });
     cluster.del(&connected, &cluster.good()).run().result();
@@ -139,7 +139,7 @@ fn an_unreadable_handle() {
     let key = format!("/calico/ipam/v2/handle/{}", fresh.handle());
     with_garbage(&cluster, &key, || {
         let error = cluster.add(&fresh, &cluster.good()).run().error();
-        assert_words(&error, &["a stored object is malformed", &key]);
+        error.assert_words(&["a stored object is malformed", &key]);
         assert_eq!((fresh.links().len(), cluster.host.added_links().len()), (1, 0));
     });
     cluster.etcd.assert_nothing_left(&[&cluster.host]);
@@ -155,7 +155,7 @@ fn an_unreadable_endpoint() {
     let key = endpoint_of(&connected);
     cluster.etcd.put(&key, GARBAGE);
     let error = cluster.add(&connected, &cluster.good()).run().error();
-    assert_words(&error, &["a stored object is malformed", &key, "correct or delete it"]);
+    error.assert_words(&["a stored object is malformed", &key, "correct or delete it"]);
     assert_eq!(connected.links().len(), 2, "what was there is untouched");
     cluster.del(&connected, &cluster.good()).run().result();
     cluster.etcd.assert_nothing_left(&[&cluster.host]);

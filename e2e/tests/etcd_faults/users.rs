@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use e2e::{Call, Options, Place};
 
-use crate::{Cluster, assert_words, unchanged};
+use crate::{Cluster, unchanged};
 
 const AUTH: Options = Options { release: e2e::Release::V3_6, members: 1, tls: false, expired: false, auth: true };
 
@@ -81,7 +81,7 @@ fn a_password_that_has_been_changed() {
     cluster.add(&container, &cluster.good()).run().result();
     cluster.administer("user passwd calico --interactive=false", "new-secret");
     let error = cluster.del(&container, &cluster.good()).run().error();
-    assert_words(&error, &["authentication failed", "check ETCD_USERNAME and ETCD_PASSWORD"]);
+    error.assert_words(&["authentication failed", "check ETCD_USERNAME and ETCD_PASSWORD"]);
     assert_eq!(container.links(), ["lo"]);
     as_user("calico", "new-secret")(cluster.del(&container, &cluster.good())).run().result();
     cluster.etcd.assert_nothing_left(&[&cluster.host]);
@@ -115,8 +115,8 @@ fn what_may_not_be_read_is_named() {
     cluster.grant(&most[..1], &[]);
     let words = [&words[..1], &["/clusterinformations/default"], &words[2..]].concat();
     let error = cluster.del(&connected, &cluster.good()).run().error();
-    assert_words(&error, &words);
-    assert_words(&cluster.test(&cluster.good()).run().error(), &words);
+    error.assert_words(&words);
+    cluster.test(&cluster.good()).run().error().assert_words(&words);
     cluster.grant(&most[1..], &everything());
     cluster.assert_works_with(&cluster.good());
 }
@@ -133,12 +133,12 @@ fn what_may_not_be_written_is_named() {
         ["may not write the datastore", "permission denied", "grant the user's role readwrite on the prefix /calico/"];
     let keys = [&format!("{IPAM}/assignment/ipv4/block/10.65."), &format!("{IPAM}/handle/net1.{}", refused.id())];
     let error = cluster.add(&refused, &cluster.good()).run().error();
-    assert_words(&error, &words);
-    assert_words(&error, &keys.map(String::as_str));
+    error.assert_words(&words);
+    error.assert_words(&keys.map(String::as_str));
     assert_eq!((refused.links().len(), cluster.host.added_links().len()), (1, 1));
     let error = cluster.del(&connected, &cluster.good()).run().error();
-    assert_words(&error, &words);
-    assert_words(&error, &[&format!("{RESOURCES}/workloadendpoints/default/node--1-cni-{}-eth0", connected.id())]);
+    error.assert_words(&words);
+    error.assert_words(&[&format!("{RESOURCES}/workloadendpoints/default/node--1-cni-{}-eth0", connected.id())]);
     assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel: {error:?}");
     assert_eq!(cluster.etcd.dump(), stored);
     cluster.grant(&reading, &everything());

@@ -3,7 +3,7 @@
 use e2e::{Host, Place, dual_stack};
 use serde_json::json;
 
-use crate::{assert_words, with};
+use crate::with;
 
 /// A small file system of its own for the store.
 fn small(host: &Host) -> serde_json::Value {
@@ -42,7 +42,7 @@ fn a_full_disk() {
         more.push((container, format!("eth{n}")));
     }
     let (error, container) = refused.expect("a full disk is noticed at last");
-    assert_words(&error, &["/var/lib/small/calico.db", "full"]);
+    error.assert_words(&["/var/lib/small/calico.db", "full"]);
     assert_eq!(late.links().len(), 1 + more.len(), "nothing is left in the container: {error:?}");
     assert_eq!(host.added_links().len(), 1 + more.len(), "nothing is left on the host: {error:?}");
     // Whether a DEL finds room or not: it cleans the kernel, and can be repeated.
@@ -68,7 +68,7 @@ fn a_disk_that_was_full_before() {
     let container = host.container("c1");
     fill(&host);
     let error = container.add(&netconf).run().error();
-    assert_words(&error, &["/var/lib/small/calico.db", "full"]);
+    error.assert_words(&["/var/lib/small/calico.db", "full"]);
     assert_eq!(container.links(), ["lo"]);
     host.run("rm", &["/var/lib/small/fill"]);
     container.add(&netconf).run().result();
@@ -83,7 +83,7 @@ fn a_folder_that_cannot_be_written() {
     let container = host.container("c1");
     host.run("mount", &["-o", "remount,bind,ro", "/var/lib/calico"]);
     let error = container.add(&dual_stack()).run().error();
-    assert_words(&error, &["/var/lib/calico/calico.db", "a local, writable file system"]);
+    error.assert_words(&["/var/lib/calico/calico.db", "a local, writable file system"]);
     assert_eq!(container.links(), ["lo"]);
     host.run("mount", &["-o", "remount,bind,rw", "/var/lib/calico"]);
     container.del(&dual_stack()).run().result();

@@ -8,23 +8,12 @@ mod signals;
 
 use std::path::Path;
 
-use e2e::{CniError, Faults, Host, Place, Proxy, Site, dual_stack};
+use e2e::{Faults, Host, Place, Proxy, Site, changed, dual_stack};
 use serde_json::Value;
-
-#[track_caller]
-fn assert_words(error: &CniError, words: &[&str]) {
-    for word in words {
-        assert!(error.text.contains(word), "{word:?} is missing: {error:#?}");
-    }
-}
 
 /// The configuration of most tests, with some keys changed.
 fn with(changes: Value) -> Value {
-    let mut netconf = dual_stack();
-    for (key, value) in changes.as_object().expect("keys and values") {
-        netconf[key] = value.clone();
-    }
-    netconf
+    changed(dual_stack(), changes)
 }
 
 /// A host that has blocks already: an ADD asks the etcd four times, to read, for its blocks, to commit the addresses, and
