@@ -162,7 +162,9 @@ impl Running {
         self.ended = true;
         if !status.success() {
             // What it left behind must not work on beside its DEL.
-            let _ = group.map(|group| killpg(group, Signal::SIGKILL));
+            if let Some(group) = group {
+                end(group, || true);
+            }
             return Err(failure(status, &stdout, &stderr));
         }
         // It is only for information: the result counts even if nobody can be told.
@@ -182,14 +184,19 @@ impl Drop for Running {
     fn drop(&mut self) {
         // As long as it was not waited for, its ID is not given to another process.
         let Some(group) = self.group().filter(|_| !self.ended) else { return };
-        let _ = killpg(group, Signal::SIGKILL);
-        let looks = END_PATIENCE.as_millis() / END_POLL.as_millis();
-        for _ in 0..looks {
-            match self.child.try_wait() {
-                Ok(None) => thread::sleep(END_POLL),
-                _ => return,
-            }
+        end(group, || !matches!(self.child.try_wait(), Ok(None)));
+    }
+}
+
+/// Kills a process group and waits, for a moment at most, until its leader is waited for and nobody is in it any more.
+fn end(group: Pid, mut leader_ended: impl FnMut() -> bool) {
+    let _ = killpg(group, Signal::SIGKILL);
+    let looks = END_PATIENCE.as_millis() / END_POLL.as_millis();
+    for _ in 0..looks {
+        if leader_ended() && killpg(group, None).is_err() {
+            return;
         }
+        thread::sleep(END_POLL);
     }
 }
 
@@ -403,7 +410,7 @@ mod tests {
 
     #[test]
     fn endless_output_is_an_error() {
-        assert_eq!(exec_script("exec yes", b""), Err(Error::internal("the plugin printed more than 16 MiB on stdout")));
+        assert_eq!(exec_script("exec yes", b""), Err(Error::internal("the plugin printed more than 1 MiB on stdout")));
         assert_eq!(
             exec_script("exec yes >&2", b""),
             Err(Error::internal("the plugin printed more than 16 MiB on stderr"))

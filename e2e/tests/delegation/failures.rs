@@ -109,13 +109,14 @@ fn a_plugin_that_hangs_is_ended() {
         "sleep 600 & echo $$ $! >\"$here/ids\"; exit 0",
     ] {
         let scripted = Scripted::new(add);
-        scripted.on("DEL", "read plugin started <\"$here/ids\"; kill -0 $plugin && echo $plugin >\"$here/alive\"");
+        let noting = "for id in $(cat \"$here/ids\"); do grep -qs ') [^Z]' /proc/$id/stat && echo $id >>\"$here/alive\"; done; :";
+        scripted.on("DEL", noting);
         let container = scripted.host.container("c1");
         let mut netconf = scripted.netconf();
-        netconf["timeout_seconds"] = json!(1);
+        netconf["timeout_seconds"] = json!(3);
         let error = scripted.add(&container).stdin(&netconf.to_string()).run().error();
         assert_eq!(error.code, 11, "{error:?}");
-        error.assert_words(&["timed out after 1s while waiting for ADD of the IPAM plugin", "plugins/scripted"]);
+        error.assert_words(&["timed out after 3s while waiting for ADD of the IPAM plugin", "plugins/scripted"]);
         assert_eq!(scripted.calls(), ["ADD", "DEL"], "{add}");
         assert_eq!(scripted.noted("alive"), "", "{add}: it was still there when its DEL was called");
         scripted.noted("ids").split_whitespace().for_each(assert_ends);

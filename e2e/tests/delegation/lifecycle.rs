@@ -66,7 +66,7 @@ fn a_plugin_that_hangs_in_del_is_ended() {
     let container = scripted.host.container("c1");
     scripted.add(&container).run().result();
     let mut netconf = scripted.netconf();
-    netconf["timeout_seconds"] = json!(1);
+    netconf["timeout_seconds"] = json!(3);
     let error = scripted.del(&container).stdin(&netconf.to_string()).run().error();
     assert!(error.code == 11 && error.text.contains("waiting for DEL of the IPAM plugin"), "{error:?}");
     let id = scripted.noted("id");
@@ -191,7 +191,7 @@ fn a_plugin_ends_with_the_call_that_executes_it() {
 #[test]
 fn what_a_failed_plugin_left_behind_is_ended_before_its_del() {
     let scripted = Scripted::new("sleep 600 >/dev/null 2>&1 & echo $! >\"$here/id\"; exit 3");
-    scripted.on("DEL", "read id <\"$here/id\"; grep -qs 'sleep' /proc/$id/cmdline && echo $id >\"$here/alive\"; :");
+    scripted.on("DEL", "read id <\"$here/id\"; grep -qs ') [^Z]' /proc/$id/stat && echo $id >\"$here/alive\"; :");
     let container = scripted.host.container("c1");
     scripted.add(&container).run().error();
     assert_eq!(scripted.calls(), ["ADD", "DEL"]);
