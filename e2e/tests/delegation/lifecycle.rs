@@ -177,7 +177,7 @@ fn two_adds_of_one_container_at_once_make_one_network() {
 /// A DEL that comes after must find everything that there will ever be.
 #[test]
 fn a_plugin_ends_with_the_call_that_executes_it() {
-    let scripted = Scripted::new("echo $$ >\"$here/id\"; sleep 600");
+    let scripted = Scripted::new("echo $$ >\"$here/id\"; exec sleep 600");
     let container = scripted.host.container("c1");
     let running = scripted.add(&container).start();
     until("the plugin is at work", || scripted.noted("id").ends_with('\n'));
