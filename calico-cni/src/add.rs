@@ -13,7 +13,6 @@ use calico_ipam::plugin::{self, Call};
 use calico_model::endpoint_name::EndpointId;
 use calico_model::{IpVersion, WorkloadEndpoint};
 use calico_plugin::config::LinkSettings;
-use calico_plugin::lock::HostLock;
 use calico_plugin::log::Value::{Millis, Plain, Text};
 use calico_plugin::{call, gates, node_name, readiness};
 use cni_spec::error::code;
@@ -36,6 +35,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
         let whole = call.phase();
         let done = Done::new(&call, delegate.as_ref());
         let opened = OnceCell::new();
+        let mut held = OnceCell::new();
         let work = async {
             if !call.conf.add.gates.is_empty() {
                 let phase = call.phase();
@@ -48,9 +48,10 @@ pub fn add(request: &Request) -> Result<Success, Error> {
                 None => call.lock().await?,
                 Some(_) => call.lock_around_plugin().await?,
             };
+            let _ = held.set(lock);
             let id = call.ids.endpoint(&call.node, &request.ifname);
             let deadline = Cell::new(deadline);
-            Add { request, call: &call, id, store, deadline, link, done: &done }.run(lock).await
+            Add { request, call: &call, id, store, deadline, link, done: &done }.run().await
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
         match &result {
@@ -61,6 +62,10 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             }
             Err(error) => {
                 call.failed("ADD", error);
+                if delegate.is_none() {
+                    // What this call got has its mark, so that nobody need wait. A plugin knows only the container.
+                    drop(held.take());
+                }
                 if let Some(store) = opened.get() {
                     done.undo(&call, store).await;
                 }
@@ -96,9 +101,9 @@ struct Add<'a> {
 }
 
 impl Add<'_> {
-    /// Holds the lock to the end: until the record is written, another call could not tell this container's
-    /// interface from one that was left over.
-    async fn run(&self, _lock: HostLock) -> Result<Success, Error> {
+    /// The lock is held to the end: until the record is written, another call could not tell this container's interface
+    /// from one that was left over.
+    async fn run(&self) -> Result<Success, Error> {
         let store = self.timed();
         let (mut recorded, mut inputs) = self.read(&store).await?;
         if self.call.must_seed(&inputs)? {
