@@ -51,10 +51,12 @@ struct Check<'a> {
 impl Check<'_> {
     async fn run(&self) -> Result<(), Error> {
         let (endpoint, handle) = self.read().await?;
-        let of_result = self.addresses_of_result()?;
+        let (position, interface) = self.interface_of_result()?;
+        let ips = self.result.ips.iter().filter(|ip| ip.interface.is_none_or(|index| index == position));
+        let of_result: Vec<Cidr> = ips.map(|ip| ip.address).collect();
         let recorded = self.recorded_addresses(&endpoint, &of_result)?;
         let kernel = Kernel::start(self.request.netns.clone().into())?;
-        let kernel_work = kernel.verify(self.expected(&endpoint, &of_result, &recorded)?);
+        let kernel_work = kernel.verify(self.expected(&endpoint, interface, &of_result, &recorded)?);
         let (seen, assigned) =
             tokio::join!(self.deadline.bound(kernel_work), self.verify_assigned(&endpoint, handle, &recorded));
         let Some(seen) = seen else {
@@ -117,20 +119,14 @@ impl Check<'_> {
         })
     }
 
-    fn addresses_of_result(&self) -> Result<Vec<Cidr>, Error> {
-        let (position, _) = self.interface_of_result()?;
-        let ips = self.result.ips.iter().filter(|ip| ip.interface.is_none_or(|interface| interface == position));
-        Ok(ips.map(|ip| ip.address).collect())
-    }
-
     fn expected(
         &self,
         endpoint: &WorkloadEndpoint,
+        interface: &Interface,
         of_result: &[Cidr],
         recorded: &[IpAddr],
     ) -> Result<Expected, Error> {
         let spec = &endpoint.spec;
-        let (_, interface) = self.interface_of_result()?;
         // What later plugins changed of another network's interface is in the result of that one.
         let made_it = spec.endpoint == self.request.ifname && self.is_of_this_network(endpoint);
         let mac = match interface.mac.as_str() {

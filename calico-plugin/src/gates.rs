@@ -75,8 +75,9 @@ impl Gate {
         let [mut pause, longest] = PAUSES;
         let mut last = "it was not asked".to_owned();
         let asking = async {
+            let connector = if self.encrypted { Some(connector()) } else { None };
             loop {
-                match Deadline::after(LIMIT_OF_TRY).bound(self.ask()).await {
+                match Deadline::after(LIMIT_OF_TRY).bound(self.ask(connector.as_ref())).await {
                     Some(Ok(status)) if status.is_success() || status.is_redirection() => return,
                     Some(Ok(status)) => last = format!("it answered {status}"),
                     Some(Err(error)) => last = error,
@@ -91,16 +92,12 @@ impl Gate {
     }
 
     /// One question: the status of the answer, or why there is none.
-    async fn ask(&self) -> Result<StatusCode, String> {
+    async fn ask(&self, connector: Option<&Result<TlsConnector, String>>) -> Result<StatusCode, String> {
         let connected = TcpStream::connect((self.host.as_str(), self.port)).await;
         let stream = connected.map_err(|error| format!("cannot connect to it: {error}"))?;
-        if !self.encrypted {
-            return self.exchange(stream).await;
-        }
+        let Some(connector) = connector else { return self.exchange(stream).await };
         let name = ServerName::try_from(self.host.clone()).map_err(|error| error.to_string())?;
-        let trusted = trust::config(trust::of_host()).map_err(|error| error.to_string())?;
-        let connector = TlsConnector::from(Arc::new(trusted.with_no_client_auth()));
-        let encrypted = connector.connect(name, stream).await;
+        let encrypted = connector.as_ref().map_err(Clone::clone)?.connect(name, stream).await;
         self.exchange(encrypted.map_err(|error| format!("cannot encrypt the connection: {error}"))?).await
     }
 
@@ -120,6 +117,12 @@ impl Gate {
         };
         Ok(answer.map_err(|error| failed(&error))?.status())
     }
+}
+
+/// What encrypts connections to servers that this host trusts.
+fn connector() -> Result<TlsConnector, String> {
+    let trusted = trust::config(trust::of_host()).map_err(|error| error.to_string())?;
+    Ok(TlsConnector::from(Arc::new(trusted.with_no_client_auth())))
 }
 
 #[cfg(test)]

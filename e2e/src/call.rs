@@ -132,6 +132,14 @@ impl Running {
         self.child.as_ref().map_or(0, Child::id)
     }
 
+    /// Whether the process waits for a lock of a file.
+    pub fn waits_for_lock(&self) -> bool {
+        let id = self.id().to_string();
+        // The kernel's list of locks has waiters behind an arrow.
+        let waits = |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == id);
+        std::fs::read_to_string("/proc/locks").expect("the kernel lists locks").lines().any(waits)
+    }
+
     /// Sends the process a signal; nothing happens if it has ended.
     pub fn signal(&self, signal: Signal) {
         let Some(child) = &self.child else { return };

@@ -274,10 +274,7 @@ fn an_add_that_waits_for_the_host_lock_can_be_terminated() {
     assert_eq!(line, "held\n");
 
     let running = container.add(&netconf).start();
-    // The kernel's list of locks has waiters behind an arrow.
-    let waits =
-        |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == running.id().to_string());
-    until("the ADD waits for the lock", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits));
+    until("the ADD waits for the lock", || running.waits_for_lock());
     running.signal(Signal::SIGTERM);
     let answer = running.finish();
     drop(holder.stdin.take());

@@ -18,7 +18,7 @@ const NUMBER: Check = |fields, key| match fields.get(key) {
 const BOOLEAN: Check = |fields, key| fields.boolean(key).map(drop);
 
 /// The object a key is in, empty for the whole; the key; its type.
-const KEYS: [(&str, &str, Check); 28] = [
+const KEYS: [(&str, &str, Check); 27] = [
     ("", "mode", STRING),
     ("", "vxlan_mac_prefix", STRING),
     ("", "vxlan_vni", NUMBER),
@@ -46,7 +46,6 @@ const KEYS: [(&str, &str, Check); 28] = [
     ("kubernetes", "k8s_api_root", STRING),
     ("kubernetes", "node_name", STRING),
     ("feature_control", "floating_ips", BOOLEAN),
-    ("feature_control", "ip_addrs_no_ipam", BOOLEAN),
 ];
 
 /// Checks their types.

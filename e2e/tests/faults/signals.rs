@@ -82,10 +82,7 @@ fn while_the_host_lock_is_waited_for() {
     let container = site.host.container("c1");
     let holder = Holder::start(&site.host);
     let running = container.add(&site.netconf()).start();
-    let id = running.id().to_string();
-    // The kernel's list of locks has waiters behind an arrow.
-    let waits = |line: &str| line.contains("->") && line.split_whitespace().any(|word| word == id);
-    until("the lock is waited for", || std::fs::read_to_string("/proc/locks").unwrap().lines().any(waits));
+    until("the lock is waited for", || running.waits_for_lock());
     terminate(running);
     drop(holder);
     assert_eq!(container.links(), ["lo"]);
