@@ -172,12 +172,12 @@ impl Add<'_> {
         let phase = self.call.phase();
         let mut wants = vec![readiness::want()];
         wants.extend(endpoint::wants(self.call, &self.id)?);
-        wants.extend(Inputs::wants(&self.call.node));
+        wants.extend(Inputs::wants(&self.call.owner()));
         let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
         readiness::check(&mut answers)?;
         let recorded = Recorded::take(self.call, &self.id, &mut answers)?;
         phase.end("read what there is", &[("networked", Plain(&recorded.endpoint.is_some()))]);
-        Ok((recorded, Inputs::take(&self.call.node, &mut answers)))
+        Ok((recorded, Inputs::take(&self.call.owner(), &mut answers)))
     }
 
     fn kernel(&self) -> Result<&Kernel, Error> {

@@ -40,7 +40,7 @@ impl<D: Datastore> Ipam<D> {
         mut affinity: Option<Stored<Affinity>>,
         mut block: Option<Stored<Block>>,
     ) -> Result<Option<Stored<Block>>, Error> {
-        let owner = self.owner();
+        let owner = self.owner.clone();
         let affinity_key = Key::Affinity { owner: owner.clone(), block: cidr };
         let mut last = String::new();
         for _ in 0..RETRIES {
@@ -94,7 +94,7 @@ impl<D: Datastore> Ipam<D> {
     }
 
     async fn read_claim(&self, cidr: IpNetwork) -> Result<Claim, Error> {
-        let affinity = Key::Affinity { owner: self.owner(), block: cidr };
+        let affinity = Key::Affinity { owner: self.owner.clone(), block: cidr };
         let mut answers = self.store.read(&[Want::Get(affinity), Want::Get(Key::Block(cidr))]).await?;
         Ok((answers.get()?, answers.get()?))
     }

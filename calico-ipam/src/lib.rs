@@ -29,11 +29,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-use calico_model::{Attribute, Owner};
+use calico_model::{Attribute, IpamConfig, Owner};
 use ipnetwork::IpNetwork;
 
 pub use assign::{Assigned, AutoAssign, Demand, Shortfall};
 pub use audit::{Finding, audit};
+use block::Cooldown;
+
+pub use block::Room;
 pub use error::Error;
 pub use inputs::Inputs;
 
@@ -41,21 +44,26 @@ pub use inputs::Inputs;
 /// a fault elsewhere uses this up.
 const RETRIES: usize = 100;
 
-/// Address management for one host, on one datastore.
+/// Address management for one owner of blocks, on one datastore.
 pub struct Ipam<D> {
     store: D,
-    node: String,
+    owner: Owner,
     now: SystemTime,
 }
 
 impl<D> Ipam<D> {
-    /// Address management for `node`. `now` dates what this call creates.
+    /// Address management for a node. `now` dates what this call creates.
     pub fn new(store: D, node: &str, now: SystemTime) -> Ipam<D> {
-        Ipam { store, node: node.to_owned(), now }
+        Ipam::of(store, Owner::Host(node.to_owned()), now)
     }
 
-    fn owner(&self) -> Owner {
-        Owner::Host(self.node.clone())
+    /// Address management for any owner, such as the cluster-wide one of load balancers' addresses.
+    pub fn of(store: D, owner: Owner, now: SystemTime) -> Ipam<D> {
+        Ipam { store, owner, now }
+    }
+
+    fn cooldown(&self, config: &IpamConfig) -> Cooldown {
+        Cooldown { rest: config.cooldown(), now: self.now }
     }
 }
 
@@ -84,7 +92,7 @@ impl Lease {
         let holder = Attribute {
             handle_id: Some(handle.to_owned()),
             secondary: attributes.into_iter().collect(),
-            extra: serde_json::Map::new(),
+            ..Attribute::default()
         };
         Lease { holder, handle: handle.to_owned(), tried: RefCell::default() }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
-use calico_model::{Handle, IpPool, IpVersion, timestamp};
+use calico_model::{Handle, IpPool, IpVersion, Owner, timestamp};
 use calico_plugin::config::{DatastoreConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
 use calico_plugin::log::Phase;
@@ -175,6 +175,11 @@ impl Call {
         seeded.map_err(calico_plugin::Error::Datastore)?;
         phase.end("created this node and its pools", &[]);
         Ok(())
+    }
+
+    /// Who owns the blocks of this node.
+    pub fn owner(&self) -> Owner {
+        Owner::Host(self.node.clone())
     }
 
     /// Address management for this call.

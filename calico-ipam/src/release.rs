@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
-use calico_model::{Attribute, Block, Handle, Key, cidr};
+use calico_model::{Attribute, Block, Handle, IpamConfig, Key, cidr};
 use ipnetwork::IpNetwork;
 
+use crate::block::{self, Cooldown};
 use crate::error::Error;
-use crate::{Ipam, Lease, RETRIES, block};
+use crate::{Ipam, Lease, RETRIES};
 
 impl<D: Datastore> Ipam<D> {
     /// Reads a handle for [`Ipam::release_by_handle`].
@@ -71,7 +72,8 @@ impl<D: Datastore> Ipam<D> {
         blocks: Vec<IpNetwork>,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let block_wants: Vec<Want> = blocks.iter().map(|&block| Want::Get(Key::Block(block))).collect();
+        let block_wants: Vec<Want> =
+            [Key::IpamConfig].into_iter().chain(blocks.iter().map(|&block| Key::Block(block))).map(Want::Get).collect();
         let all_wants: Vec<Want> =
             [Want::Get(Key::Handle(handle.to_owned()))].into_iter().chain(block_wants.clone()).collect();
         let mut known = Some(known);
@@ -84,13 +86,15 @@ impl<D: Datastore> Ipam<D> {
                     (answers.get()?, answers)
                 }
             };
+            let config: IpamConfig = answers.get()?.map(|stored| stored.value).unwrap_or_default();
+            let cooldown = self.cooldown(&config);
             let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
             let mut writes = Vec::new();
             let mut unreadable = Ok(());
             for block in &blocks {
                 match answers.get::<Block>() {
                     Ok(Some(stored)) => {
-                        let (write, remaining) = take_back(stored, handle, &chosen);
+                        let (write, remaining) = take_back(stored, handle, cooldown, &chosen);
                         writes.push(write);
                         left.set(block, remaining);
                     }
@@ -114,8 +118,14 @@ impl<D: Datastore> Ipam<D> {
 }
 
 /// The block without the chosen addresses of a handle, and how many the handle still has in it.
-fn take_back(stored: Stored<Block>, handle: &str, chosen: impl Fn(&Attribute) -> bool) -> (Write, i64) {
+fn take_back(
+    stored: Stored<Block>,
+    handle: &str,
+    cooldown: Cooldown,
+    chosen: impl Fn(&Attribute) -> bool,
+) -> (Write, i64) {
     let Stored { key, revision, value: mut block } = stored;
+    block::warm_up(&mut block, cooldown);
     let (mut ordinals, mut remaining) = (Vec::new(), 0);
     for ordinal in block.ordinals_of(handle) {
         if block.attribute_of(ordinal).is_some_and(&chosen) {
@@ -127,7 +137,7 @@ fn take_back(stored: Stored<Block>, handle: &str, chosen: impl Fn(&Attribute) ->
     if ordinals.is_empty() {
         block::touch(&mut block);
     } else {
-        block::release(&mut block, &ordinals);
+        block::release(&mut block, &ordinals, cooldown);
     }
     let nobodys = block.affinity.is_none() && block::is_empty(&block);
     let write = if nobodys { Write::delete(key, revision) } else { Write::update(key, revision, block) };

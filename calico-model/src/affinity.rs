@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::lenient::null_is_default;
+
 /// Who a block is affine to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
@@ -87,10 +89,10 @@ impl From<AffinityState> for String {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Affinity {
     /// How far the claim has come.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub state: AffinityState,
     /// Set on the way to deletion in datastores without compare-and-delete.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub deleted: bool,
     /// Fields this code does not know.
     #[serde(flatten)]

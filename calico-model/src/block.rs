@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use std::time::SystemTime;
 
 use ipnetwork::IpNetwork;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::affinity::Owner;
 use crate::cidr::{self, IpVersion};
+use crate::lenient::{null_is_default, nulls_are_defaults};
 use crate::timestamp;
 
 /// Who has an address, and what for. Several ordinals of a block may share one attribute.
@@ -19,17 +20,41 @@ pub struct Attribute {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle_id: Option<String>,
     /// Facts about the holder: `node`, `pod`, `namespace`, `timestamp`, `type`.
-    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub secondary: BTreeMap<String, String>,
+    /// The same of a second holder: the target of a virtual machine's migration.
+    #[serde(
+        rename = "alternateOwnerAttrs",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub alternate_owner_attrs: BTreeMap<String, String>,
+    /// When the address was released, RFC 3339: it cools down, held by nobody, and is free again some time later.
+    #[serde(rename = "releasedAt", default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<String>,
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
 
+/// The handle of addresses that are set aside in each block of a Windows host, in lower case.
+pub const WINDOWS_RESERVED_HANDLE: &str = "windows-reserved-ipam-handle";
+
 impl Attribute {
     /// The handle, without what an old migration tool appended to it after a carriage return.
     pub fn handle(&self) -> Option<&str> {
         self.handle_id.as_deref().map(|id| id.split('\r').next().unwrap_or(id))
+    }
+
+    /// Whether the address was released and cools down.
+    pub fn is_cooling(&self) -> bool {
+        self.released_at.is_some()
+    }
+
+    /// Whether the address is set aside by a Windows host. Such addresses do not make a block used.
+    pub fn is_windows_reserve(&self) -> bool {
+        self.handle_id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(WINDOWS_RESERVED_HANDLE))
     }
 }
 
@@ -47,32 +72,29 @@ pub struct Block {
     pub affinity_claim_time: Option<String>,
     /// For each ordinal the index of its attribute, or `None` where the address is free. As stored: an index may lie
     /// outside the attributes.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub allocations: Vec<Option<i64>>,
     /// The free ordinals in the order in which they will be handed out: taken from the front, returned to the back,
     /// so that an address rests as long as possible before it is used again. As stored: see
     /// [`Block::inconsistency`].
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub unallocated: Vec<i64>,
     /// The attributes that allocations point to.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "nulls_are_defaults")]
     pub attributes: Vec<Attribute>,
     /// Grows by one with every update of the block.
-    #[serde(rename = "sequenceNumber", default)]
+    #[serde(rename = "sequenceNumber", default, deserialize_with = "null_is_default")]
     pub sequence_number: u64,
     /// The block's sequence number when each allocated ordinal was handed out, by ordinal in decimal: tells one
     /// allocation of an address from a later one.
-    #[serde(rename = "sequenceNumberForAllocation", default, deserialize_with = "null_is_empty")]
+    #[serde(rename = "sequenceNumberForAllocation", default, deserialize_with = "null_is_default")]
     pub sequence_number_for_allocation: BTreeMap<String, u64>,
     /// Set on the way to deletion in datastores without compare-and-delete.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub deleted: bool,
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-fn null_is_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
 impl Block {
@@ -187,6 +209,16 @@ mod tests {
         let block: Block = serde_json::from_str(text).unwrap();
         assert!(block.attributes.is_empty() && block.affinity.is_none() && block.sequence_number == 0);
         assert_eq!(block.inconsistency(), None);
+    }
+
+    #[test]
+    fn nulls_and_missing_fields_read_as_empty() {
+        let text = r#"{"cidr":"10.0.0.0/31","allocations":[0,null],"unallocated":[1],"attributes":[null],"sequenceNumber":null,"deleted":null}"#;
+        let block: Block = serde_json::from_str(text).unwrap();
+        assert_eq!((block.attributes.as_slice(), block.deleted), ([Attribute::default()].as_slice(), false));
+        assert_eq!(block.inconsistency(), None);
+        let bare: Block = serde_json::from_str(r#"{"cidr":"10.0.0.0"}"#).unwrap();
+        assert!(bare.inconsistency().unwrap().contains("0 allocations for 1"));
     }
 
     #[test]

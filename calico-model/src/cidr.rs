@@ -73,6 +73,11 @@ pub fn masked(cidr: &IpNetwork) -> IpNetwork {
     IpNetwork::new(cidr.network(), cidr.prefix()).unwrap_or(*cidr)
 }
 
+/// How many addresses a CIDR has; `None` for `::/0`, which has one more than a number can say.
+pub fn size(cidr: &IpNetwork) -> Option<u128> {
+    1_u128.checked_shl(u32::from(version(cidr).bits() - cidr.prefix()))
+}
+
 /// A single address as a CIDR: `/32` or `/128`.
 pub fn single(address: IpAddr) -> IpNetwork {
     IpNetwork::from(address)

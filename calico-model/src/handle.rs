@@ -6,6 +6,8 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::lenient::null_is_default;
+
 /// The number of addresses a handle has in each block. The handle's ID is in its key.
 ///
 /// A handle may count more than the blocks hold (its owner died between two writes) but never less: that is what
@@ -13,9 +15,10 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Handle {
     /// Block CIDR to number of addresses.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub block: BTreeMap<String, i64>,
     /// Set on the way to deletion in datastores without compare-and-delete.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub deleted: bool,
     /// Fields this code does not know.
     #[serde(flatten)]

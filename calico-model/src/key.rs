@@ -11,6 +11,7 @@ use crate::resource::Kind;
 const BLOCKS: &str = "/calico/ipam/v2/assignment/";
 const HANDLES: &str = "/calico/ipam/v2/handle/";
 const HOSTS: &str = "/calico/ipam/v2/host/";
+const VIRTUALS: &str = "/calico/ipam/v2/virtual/";
 const IPAM: &str = "/calico/ipam/v2/";
 const IPAM_CONFIG: &str = "/calico/ipam/v2/config";
 const RESOURCES: &str = "/calico/resources/v3/projectcalico.org/";
@@ -142,6 +143,8 @@ pub enum Listing {
     Handles,
     /// All claims of hosts.
     HostAffinities,
+    /// All claims of cluster-wide owners.
+    VirtualAffinities,
     /// One owner's claims to blocks of one family.
     Affinities {
         /// Whose.
@@ -167,6 +170,7 @@ impl Listing {
             Listing::Blocks => BLOCKS.to_owned(),
             Listing::Handles => HANDLES.to_owned(),
             Listing::HostAffinities => HOSTS.to_owned(),
+            Listing::VirtualAffinities => VIRTUALS.to_owned(),
             Listing::Affinities { owner, version } => {
                 format!("{IPAM}{}/{}/ipv{version}/block/", owner.kind(), owner.name())
             }

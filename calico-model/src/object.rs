@@ -10,6 +10,7 @@ use crate::handle::Handle;
 use crate::ipam_config::IpamConfig;
 use crate::key::Key;
 use crate::pool::IpPool;
+use crate::reservation::IpReservation;
 use crate::resource::{ClusterInformation, Kind, Metadata, Node, Profile};
 
 /// A stored object.
@@ -22,6 +23,7 @@ pub enum Object {
     ClusterInformation(ClusterInformation),
     Handle(Handle),
     IpPool(IpPool),
+    IpReservation(IpReservation),
     IpamConfig(IpamConfig),
     Node(Node),
     Profile(Profile),
@@ -50,6 +52,7 @@ impl Object {
             Key::Resource { kind, .. } => match kind {
                 Kind::ClusterInformation => serde_json::from_slice(value).map(Object::ClusterInformation),
                 Kind::IpPool => serde_json::from_slice(value).map(Object::IpPool),
+                Kind::IpReservation => serde_json::from_slice(value).map(Object::IpReservation),
                 Kind::Node => serde_json::from_slice(value).map(Object::Node),
                 Kind::Profile => serde_json::from_slice(value).map(Object::Profile),
                 Kind::WorkloadEndpoint => serde_json::from_slice(value).map(Object::WorkloadEndpoint),
@@ -70,6 +73,7 @@ impl Object {
         match self {
             Object::ClusterInformation(o) => Some(&mut o.metadata),
             Object::IpPool(o) => Some(&mut o.metadata),
+            Object::IpReservation(o) => Some(&mut o.metadata),
             Object::Node(o) => Some(&mut o.metadata),
             Object::Profile(o) => Some(&mut o.metadata),
             Object::WorkloadEndpoint(o) => Some(&mut o.metadata),
@@ -100,7 +104,7 @@ macro_rules! conversions {
     )*};
 }
 
-conversions!(Affinity Block ClusterInformation Handle IpPool IpamConfig Node Profile WorkloadEndpoint);
+conversions!(Affinity Block ClusterInformation Handle IpPool IpReservation IpamConfig Node Profile WorkloadEndpoint);
 
 #[cfg(test)]
 mod tests {

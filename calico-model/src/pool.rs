@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cidr::{self, IpVersion};
+use crate::lenient::null_is_default;
 use crate::resource::{Kind, Resource};
 
 /// What a pool's addresses may be used for.
@@ -15,6 +16,8 @@ pub enum Use {
     Workload,
     /// The node's tunnel devices.
     Tunnel,
+    /// Services of the type `LoadBalancer`.
+    LoadBalancer,
     /// A use this code does not know.
     Other(String),
 }
@@ -24,6 +27,7 @@ impl From<String> for Use {
         match text.as_str() {
             "Workload" => Use::Workload,
             "Tunnel" => Use::Tunnel,
+            "LoadBalancer" => Use::LoadBalancer,
             _ => Use::Other(text),
         }
     }
@@ -34,6 +38,7 @@ impl From<Use> for String {
         match value {
             Use::Workload => "Workload".to_owned(),
             Use::Tunnel => "Tunnel".to_owned(),
+            Use::LoadBalancer => "LoadBalancer".to_owned(),
             Use::Other(text) => text,
         }
     }
@@ -45,28 +50,58 @@ pub struct IpPoolSpec {
     /// The pool's addresses.
     pub cidr: IpNetwork,
     /// VXLAN encapsulation: the node agent's affair.
-    #[serde(rename = "vxlanMode", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "vxlanMode",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub vxlan_mode: String,
     /// IP-in-IP encapsulation: the node agent's affair.
-    #[serde(rename = "ipipMode", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "ipipMode",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub ipip_mode: String,
     /// No new addresses are assigned from a disabled pool.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
     /// The prefix length of the pool's blocks; 0 is the family's default.
-    #[serde(rename = "blockSize", default, skip_serializing_if = "is_zero")]
+    #[serde(rename = "blockSize", default, deserialize_with = "null_is_default", skip_serializing_if = "is_zero")]
     pub block_size: u8,
     /// The nodes that may use the pool; empty is all.
-    #[serde(rename = "nodeSelector", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "nodeSelector",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub node_selector: String,
     /// The namespaces that may use the pool; empty is all.
-    #[serde(rename = "namespaceSelector", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "namespaceSelector",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub namespace_selector: String,
     /// Allowed uses; empty is workloads and tunnels.
-    #[serde(rename = "allowedUses", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "allowedUses",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub allowed_uses: Vec<Use>,
     /// `Automatic`, or `Manual` where the pool is used only when it is asked for; empty is automatic.
-    #[serde(rename = "assignmentMode", default, skip_serializing_if = "String::is_empty")]
+    #[serde(
+        rename = "assignmentMode",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub assignment_mode: String,
     /// Fields this code does not know.
     #[serde(flatten)]
@@ -166,7 +201,7 @@ mod tests {
         let text = r#"{"kind":"IPPool","apiVersion":"v3","metadata":{"name":"p"},"spec":{"cidr":"fd00::/64"}}"#;
         let pool: IpPool = serde_json::from_str(text).unwrap();
         assert_eq!(pool.block_size(), 122);
-        assert!(pool.is_automatic() && pool.allows(&Use::Tunnel) && !pool.allows(&Use::Other("LoadBalancer".into())));
+        assert!(pool.is_automatic() && pool.allows(&Use::Tunnel) && !pool.allows(&Use::LoadBalancer));
     }
 
     #[test]

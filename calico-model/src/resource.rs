@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::lenient::null_is_default;
+
 /// The API version of every v3 resource in etcd and in the local store.
 pub const API_VERSION: &str = "projectcalico.org/v3";
 
@@ -15,6 +17,8 @@ pub enum Kind {
     ClusterInformation,
     /// A pool of addresses.
     IpPool,
+    /// Addresses that are not to be assigned.
+    IpReservation,
     /// A node.
     Node,
     /// A profile: default policy and labels of the endpoints that name it.
@@ -25,14 +29,21 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 5] =
-        [Kind::ClusterInformation, Kind::IpPool, Kind::Node, Kind::Profile, Kind::WorkloadEndpoint];
+    pub const ALL: [Kind; 6] = [
+        Kind::ClusterInformation,
+        Kind::IpPool,
+        Kind::IpReservation,
+        Kind::Node,
+        Kind::Profile,
+        Kind::WorkloadEndpoint,
+    ];
 
     /// The `kind` field.
     pub fn name(self) -> &'static str {
         match self {
             Kind::ClusterInformation => "ClusterInformation",
             Kind::IpPool => "IPPool",
+            Kind::IpReservation => "IPReservation",
             Kind::Node => "Node",
             Kind::Profile => "Profile",
             Kind::WorkloadEndpoint => "WorkloadEndpoint",
@@ -44,6 +55,7 @@ impl Kind {
         match self {
             Kind::ClusterInformation => "clusterinformations",
             Kind::IpPool => "ippools",
+            Kind::IpReservation => "ipreservations",
             Kind::Node => "nodes",
             Kind::Profile => "profiles",
             Kind::WorkloadEndpoint => "workloadendpoints",
@@ -73,7 +85,7 @@ pub struct Metadata {
     #[serde(rename = "creationTimestamp", default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<String>,
     /// Labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Fields this code does not know.
     #[serde(flatten)]

@@ -71,7 +71,7 @@ impl<D: Datastore> Ipam<D> {
     pub async fn auto_assign(&self, inputs: &Inputs, request: &AutoAssign, lease: &Lease) -> Result<Assigned, Error> {
         let mut searches = Vec::new();
         for demand in request.demands.iter().filter(|demand| demand.count > 0) {
-            searches.push(Search::start(inputs, demand, &self.node, self.now)?);
+            searches.push(Search::start(inputs, demand, self.owner.name(), self.now)?);
         }
         let mut handle = HandleWriter::assuming_absent(lease.handle());
         let mut last = String::new();
@@ -143,7 +143,7 @@ impl<D: Datastore> Ipam<D> {
         if let Some(reason) = before.value.inconsistency() {
             return Err(Error::Inconsistent { block, reason });
         }
-        if strict && !before.value.is_owned_by(&self.owner()) {
+        if strict && !before.value.is_owned_by(&self.owner) {
             let owner = before.value.affinity.unwrap_or_else(|| "nobody".to_owned());
             return Err(Error::NotAffine { block, owner });
         }

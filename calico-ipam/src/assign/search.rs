@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
+use calico_model::reservation::Reservations;
 use calico_model::{Affinity, AffinityState, Block, IpPool, IpVersion, Key, cidr, timestamp};
 use ipnetwork::IpNetwork;
 
@@ -45,6 +46,7 @@ pub(super) struct Search {
     pools: Vec<IpPool>,
     node: String,
     strict: bool,
+    reservations: Reservations,
     may_claim: bool,
     limit: usize,
     owned: usize,
@@ -85,6 +87,7 @@ impl Search {
             pools,
             node: node.to_owned(),
             strict: inputs.config.strict_affinity,
+            reservations: inputs.reservations.clone(),
             may_claim: inputs.config.auto_allocate_blocks,
             limit,
             owned: affine.len(),
@@ -107,7 +110,7 @@ impl Search {
     pub fn plan(&mut self, lease: &Lease) -> Option<Change> {
         let before = self.found.take()?;
         let mut after = before.value.clone();
-        let taken = block::assign_next(&mut after, self.missing(), &lease.holder);
+        let taken = block::assign_next(&mut after, self.missing(), &lease.holder, &self.reservations);
         let addresses = taken.into_iter().filter_map(|ordinal| before.value.address(ordinal)).collect();
         Some(Change { before, after, addresses })
     }
@@ -211,7 +214,7 @@ impl<D: Datastore> Ipam<D> {
         let (stored, candidate) = match (candidate, stored) {
             (Candidate::Affine(affinity, _), stored) => {
                 let sound = affinity.value.state == AffinityState::Confirmed
-                    && stored.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner()));
+                    && stored.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner));
                 if sound {
                     (stored, Candidate::Affine(affinity, cidr))
                 } else {
@@ -219,7 +222,7 @@ impl<D: Datastore> Ipam<D> {
                     (search.unless_malformed(claim)?, Candidate::Claimed(cidr))
                 }
             }
-            (Candidate::Claimed(_), Some(stored)) if !stored.value.is_owned_by(&self.owner()) => return Ok(()),
+            (Candidate::Claimed(_), Some(stored)) if !stored.value.is_owned_by(&self.owner) => return Ok(()),
             (candidate, stored) => (stored, candidate),
         };
         if stored.is_some_and(|stored| search.consider(stored, lease)) {
@@ -260,7 +263,7 @@ impl<D: Datastore> Ipam<D> {
                 if block.unallocated.is_empty() {
                     continue;
                 }
-                if !block.is_owned_by(&self.owner()) {
+                if !block.is_owned_by(&self.owner) {
                     search.borrowable.push_back(cidr);
                 } else if let Some(claimed) = search.unless_malformed(self.claim(cidr).await)? {
                     // Ours, although its affinity was not listed: another process of this host has just claimed it.
