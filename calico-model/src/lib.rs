@@ -16,6 +16,7 @@ pub mod object;
 pub mod pool;
 pub mod reservation;
 pub mod resource;
+pub mod selector;
 pub mod timestamp;
 pub mod validate;
 
@@ -30,4 +31,5 @@ pub use object::Object;
 pub use pool::IpPool;
 pub use reservation::IpReservation;
 pub use resource::{ClusterInformation, Kind, Metadata, Node, Profile, Resource};
+pub use selector::Selector;
 pub use validate::Invalid;
