@@ -15,6 +15,35 @@ pub(crate) struct Cooldown {
     pub now: SystemTime,
 }
 
+/// The addresses that a host sets aside at both ends of each new block of its own, as Windows hosts do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostReserve {
+    /// How many at the beginning.
+    pub start: usize,
+    /// How many at the end.
+    pub end: usize,
+    /// The handle they are held by.
+    pub handle: String,
+    /// What for.
+    pub note: String,
+}
+
+/// Sets addresses of a new block aside.
+pub(crate) fn set_aside(block: &mut Block, reserve: &HostReserve) {
+    let size = block.allocations.len();
+    let is_aside = |ordinal: usize| ordinal < reserve.start || ordinal >= size.saturating_sub(reserve.end);
+    let holder = Attribute {
+        handle_id: Some(reserve.handle.clone()),
+        secondary: [("note".to_owned(), reserve.note.clone())].into(),
+        ..Attribute::default()
+    };
+    let index = index_of(block, &holder);
+    for ordinal in (0..size).filter(|&ordinal| is_aside(ordinal)) {
+        block.allocations[ordinal] = Some(index);
+    }
+    block.unallocated.retain(|&ordinal| usize::try_from(ordinal).is_ok_and(|ordinal| !is_aside(ordinal)));
+}
+
 /// How the addresses of a block are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Room {
@@ -26,6 +55,13 @@ pub struct Room {
     pub reserved: usize,
     /// Free.
     pub free: usize,
+}
+
+impl std::fmt::Display for Room {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Room { used, cooling, reserved, free } = self;
+        write!(f, "{used} addresses used, {cooling} cooling down, {reserved} reserved, {free} free")
+    }
 }
 
 impl std::ops::AddAssign for Room {

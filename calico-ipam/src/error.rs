@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 
 use calico_datastore as datastore;
-use calico_model::{IpVersion, Key};
+use calico_model::pool::Use;
+use calico_model::{IpVersion, Key, Owner};
 use ipnetwork::IpNetwork;
 use thiserror::Error;
+
+use crate::pools::{self, Verdict};
 
 /// The text of each error is the established implementation's, which scripts and people recognise; what to do about
 /// it is in [`Error::advice`].
@@ -17,29 +20,46 @@ pub enum Error {
     #[error("resource does not exist: {key} with error: <nil>")]
     Missing { key: Key },
     #[error("cannot find a qualified ippool")]
-    NoPool { version: IpVersion },
+    NoPool { version: IpVersion, verdicts: Vec<Verdict> },
     #[error("the given pool ({cidr}) does not exist, or is not enabled")]
-    PoolNotEnabled { cidr: IpNetwork, enabled: Vec<IpNetwork> },
+    PoolNotEnabled { cidr: IpNetwork, verdicts: Vec<Verdict> },
     #[error("no configured Calico pools for node {node}")]
-    NoPoolForNode { node: String, manual: Vec<String> },
-    #[error("cannot find a qualified ippool, no pools match the required use (Workload)")]
-    NoPoolForUse,
-    #[error("the {kind} selector {selector:?} of pool {pool} cannot be evaluated by this release")]
-    Selector { pool: String, kind: &'static str, selector: String },
+    NoPoolForNode { node: String, verdicts: Vec<Verdict> },
+    #[error("cannot find a qualified ippool, no pools match the required use ({})", String::from(.intended_use.clone()))]
+    NoPoolForUse { intended_use: Use, verdicts: Vec<Verdict> },
+    #[error("HostReservedAttr has wrong parameters")]
+    WrongReserve,
+    #[error("the {kind} selector {selector:?} of pool {pool} cannot be read: {reason}")]
+    Selector { pool: String, kind: &'static str, selector: String, reason: String },
     #[error("The provided IP address is not in a configured pool\n")]
-    NotInPool { address: IpAddr, enabled: Vec<IpNetwork> },
+    NotInPool { address: IpAddr, verdicts: Vec<Verdict> },
     #[error(
-        "IP address {address} is in IP pool \"{pool}\", which is not allowed for use \"Workload\" (allowedUses: [{uses}])"
+        "IP address {address} is in IP pool \"{pool}\", which is not allowed for use \"{}\" (allowedUses: [{}])",
+        String::from(.intended_use.clone()), pools::list(.uses)
     )]
-    UseNotAllowed { address: IpAddr, pool: String, uses: String },
+    UseNotAllowed { address: IpAddr, pool: String, intended_use: Use, uses: Vec<Use> },
     #[error("resource already exists: {address} with error: Address already assigned in block")]
-    AlreadyAssigned { address: IpAddr, handle: Option<String> },
+    AlreadyAssigned { address: IpAddr, handle: Option<String>, cooling: bool },
     #[error("Block host affinity does not match")]
     NotAffine { block: IpNetwork, owner: String },
     #[error("cannot allocate new block due to per host block limit")]
-    BlockLimit { node: String, owned: usize, limit: usize },
+    BlockLimit { owner: Owner, owned: usize, limit: usize, rooms: Vec<String> },
     #[error("failed to find or claim a block")]
-    NoNewBlocks,
+    NoNewBlocks { rooms: Vec<String> },
+    #[error("No Free Blocks")]
+    NoFreeBlocks { rooms: Vec<String> },
+    #[error("handle {handle} already has {held} allocation(s), cannot allocate more (maxAlloc={most})")]
+    HandleIsFull { handle: String, held: usize, most: usize },
+    #[error(
+        "handle {handle} already has IP(s) allocated, cannot assign additional IP {address} (maxAllocPerIPVersion={most})"
+    )]
+    HandleHasOthers { handle: String, address: IpAddr, most: usize },
+    #[error("The requested CIDR ({cidr}) is not within any configured pools.")]
+    NotWithinPools { cidr: IpNetwork, verdicts: Vec<Verdict> },
+    #[error("The requested CIDR ({cidr}) is smaller than the minimum.")]
+    SmallerThanBlock { cidr: IpNetwork, block_size: u8 },
+    #[error("the requested CIDR ({cidr}) has more than {most} blocks")]
+    TooManyBlocks { cidr: IpNetwork, most: usize },
     #[error("Max retries hit - excessive concurrent IPAM requests")]
     RetriesUsedUp { last: String },
     #[error("cannot use block {block}: {reason}")]
@@ -49,32 +69,43 @@ pub enum Error {
 impl Error {
     /// What the operator can know and do beyond the text of the error; empty where the text says it all.
     pub fn advice(&self) -> String {
-        let list = |cidrs: &[IpNetwork]| match cidrs {
-            [] => "none".to_owned(),
-            cidrs => cidrs.iter().map(IpNetwork::to_string).collect::<Vec<_>>().join(", "),
-        };
         match self {
             Error::Datastore(datastore::Error::TimedOut { .. }) => datastore::Error::TIMEOUT_ADVICE.to_owned(),
-            Error::Datastore(_) => String::new(),
+            Error::Datastore(_) | Error::WrongReserve => String::new(),
             Error::Missing { key: Key::Resource { name, .. } } => {
                 format!(
                     "this host calls itself {name:?}: start its node agent, or correct nodename in the configuration"
                 )
             }
             Error::Missing { .. } => String::new(),
-            Error::NoPool { version } => format!(
-                "the datastore has no enabled IPv{version} pool with a usable block size (20 to 32, 116 to 128): create one (with datastore_type local: name its CIDR in ipam.ipv{version}_pools)"
+            Error::NoPool { version, verdicts } => format!(
+                "IPv{version} pools: {}. Create or enable one with a usable block size, 20 to 32 or 116 to 128 (with datastore_type local: name its CIDR in ipam.ipv{version}_pools)",
+                pools::all(verdicts)
             ),
-            Error::PoolNotEnabled { enabled, .. } | Error::NotInPool { enabled, .. } => {
-                format!("enabled pools: {}", list(enabled))
+            Error::PoolNotEnabled { verdicts, .. }
+            | Error::NotInPool { verdicts, .. }
+            | Error::NotWithinPools { verdicts, .. } => {
+                format!("pools: {}", pools::all(verdicts))
             }
-            Error::NoPoolForNode { manual, .. } => {
-                format!("pools that are used only when asked for: {}", manual.join(", "))
+            Error::NoPoolForNode { verdicts, .. } => format!(
+                "pools: {}. Label the node or the namespace, change a pool, or name one in ipam.ipv4_pools or ipam.ipv6_pools",
+                pools::all(verdicts)
+            ),
+            Error::NoPoolForUse { intended_use, verdicts } => format!(
+                "pools: {}. Add {} to the allowedUses of one",
+                pools::all(verdicts),
+                String::from(intended_use.clone())
+            ),
+            Error::Selector { pool, .. } => {
+                format!(
+                    "correct it, or name {pool} in ipam.ipv4_pools or ipam.ipv6_pools, for which selectors do not count"
+                )
             }
-            Error::NoPoolForUse => "add Workload to the allowedUses of a pool".to_owned(),
-            Error::Selector { pool, .. } => format!("name {pool} in ipam.ipv4_pools or ipam.ipv6_pools to use it"),
             Error::UseNotAllowed { .. } => {
                 "choose an address of another pool, or change the pool's allowedUses".to_owned()
+            }
+            Error::AlreadyAssigned { cooling: true, .. } => {
+                "it was released a moment ago: choose another address, or wait for ipCooldownSeconds".to_owned()
             }
             Error::AlreadyAssigned { handle, .. } => {
                 let holder = handle.as_deref().unwrap_or("no handle (assigned by hand)");
@@ -83,14 +114,32 @@ impl Error {
             Error::NotAffine { block, owner } => {
                 format!("strict affinity is on and block {block} belongs to {owner}: choose another address")
             }
-            Error::BlockLimit { node, owned, limit } => format!(
-                "{node} owns {owned} blocks, all full, and may own {limit}: raise maxBlocksPerHost, or use larger blocks"
+            Error::BlockLimit { owner, owned, limit, rooms } => format!(
+                "{} owns {owned} blocks, all full, and may own {limit}: raise maxBlocksPerHost, or use larger blocks{}",
+                owner.name(),
+                tail(rooms)
             ),
-            Error::NoNewBlocks => "autoAllocateBlocks is off and no block of this host has a free address".to_owned(),
+            Error::NoNewBlocks { rooms } => {
+                format!(
+                    "no block of this host has a free address, and autoAllocateBlocks is off: turn it on{}",
+                    tail(rooms)
+                )
+            }
+            Error::NoFreeBlocks { rooms } => format!("every block is another owner's: add a pool{}", tail(rooms)),
+            Error::HandleIsFull { .. } | Error::HandleHasOthers { .. } => {
+                "release what the handle has, or ask for that".to_owned()
+            }
+            Error::SmallerThanBlock { block_size, .. } => format!("blocks there have the size /{block_size}"),
+            Error::TooManyBlocks { .. } => "name smaller ones, one after the other".to_owned(),
             Error::RetriesUsedUp { last } => format!("the last attempt: {last}"),
             Error::Inconsistent { .. } => {
                 "its own data contradict each other: choose an address of another block, and repair it".to_owned()
             }
         }
     }
+}
+
+/// What was found in the pools, after an advice.
+fn tail(rooms: &[String]) -> String {
+    rooms.iter().map(|room| format!("; {room}")).collect()
 }

@@ -10,6 +10,7 @@
 //!
 //! Every operation works by content: after a lost answer it reads again and looks for its own mark.
 
+mod affinities;
 mod assign;
 mod audit;
 mod block;
@@ -32,13 +33,16 @@ use std::time::SystemTime;
 use calico_model::{Attribute, IpamConfig, Owner};
 use ipnetwork::IpNetwork;
 
-pub use assign::{Assigned, AutoAssign, Demand, Shortfall};
+pub use affinities::{Claims, Releases};
+pub use assign::{AssignAddress, Assigned, AutoAssign, Considered, Decision, Demand, Shortfall, Trace};
 pub use audit::{Finding, audit};
 use block::Cooldown;
 
-pub use block::Room;
+pub use block::{HostReserve, Room};
+pub use claim::GivenUp;
 pub use error::Error;
 pub use inputs::Inputs;
+pub use pools::{Answer, Verdict};
 
 /// How often a write that loses its compare-and-swap is tried again. Each loss is another writer's success, so only
 /// a fault elsewhere uses this up.

@@ -16,7 +16,7 @@ use cni_spec::result::{Ip, Route};
 use cni_spec::{Cidr, Request, Success};
 use ipnetwork::IpNetwork;
 
-use crate::{Allocation, AutoAssign, Demand, Error, Inputs, Ipam, Lease};
+use crate::{Allocation, AssignAddress, AutoAssign, Demand, Error, Inputs, Ipam, Lease};
 
 /// The time that undoing a failed ADD has for itself: a call that used up its own time can still clean up.
 pub const UNDO_TIME: Duration = Duration::from_secs(10);
@@ -262,7 +262,7 @@ async fn assign_from_readable<D: Datastore>(
 ) -> Result<Success, cni_spec::Error> {
     let networks = match call.ids.address()? {
         Some(address) => {
-            let allocation = ipam.assign_address(inputs, address, lease).await?;
+            let allocation = ipam.assign_address(inputs, &AssignAddress::workload(address), lease).await?;
             log_allocation(call, &allocation);
             vec![Cidr::from(allocation.address)]
         }
@@ -270,12 +270,11 @@ async fn assign_from_readable<D: Datastore>(
             let mut demands = Vec::new();
             for version in call.conf.ipam.families() {
                 let pools = resolve_pools(call.conf.ipam.pools(version), &inputs.pools, version)?;
-                demands.push(Demand { version, count: 1, pools });
+                demands.push(Demand { pools, ..Demand::any(version, 1) });
             }
-            let assigned = ipam.auto_assign(inputs, &AutoAssign { demands }, lease).await?;
+            let assigned = ipam.auto_assign(inputs, &AutoAssign::workload(demands), lease).await?;
             if let Some(shortfall) = assigned.shortfalls.first() {
-                let advice = "add a pool, or delete containers that are no longer needed";
-                return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(advice));
+                return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(shortfall.advice.clone()));
             }
             assigned.allocations.iter().for_each(|allocation| log_allocation(call, allocation));
             let with_mask = |a: Allocation| Cidr { address: a.address, prefix: a.block.prefix() };

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
-use calico_model::{Attribute, Block, Handle, IpamConfig, Key, cidr};
+use calico_model::{Attribute, Block, Handle, Key, Owner, cidr};
 use ipnetwork::IpNetwork;
 
+use crate::affinities::Setting;
 use crate::block::{self, Cooldown};
 use crate::error::Error;
 use crate::{Ipam, Lease, RETRIES};
@@ -50,7 +51,7 @@ impl<D: Datastore> Ipam<D> {
     ///
     /// Each block is rewritten even if nothing in it is released, before the handle's entry goes: a request of a dead
     /// process that is still on its way then loses its compare-and-swap instead of allocating an address that no
-    /// handle remembers (invariant 2 of the design).
+    /// handle remembers (invariant 2 of the design). Only of a virtual machine's handle nothing goes that is not released here.
     pub(crate) async fn settle(
         &self,
         handle: &str,
@@ -72,10 +73,13 @@ impl<D: Datastore> Ipam<D> {
         blocks: Vec<IpNetwork>,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let block_wants: Vec<Want> =
-            [Key::IpamConfig].into_iter().chain(blocks.iter().map(|&block| Key::Block(block))).map(Want::Get).collect();
+        let block_wants: Vec<Want> = Setting::wants(&self.owner)
+            .into_iter()
+            .chain(blocks.iter().map(|&block| Want::Get(Key::Block(block))))
+            .collect();
         let all_wants: Vec<Want> =
             [Want::Get(Key::Handle(handle.to_owned()))].into_iter().chain(block_wants.clone()).collect();
+        let is_shared = is_of_vm(handle);
         let mut known = Some(known);
         let mut last = String::new();
         for _ in 0..RETRIES {
@@ -86,18 +90,27 @@ impl<D: Datastore> Ipam<D> {
                     (answers.get()?, answers)
                 }
             };
-            let config: IpamConfig = answers.get()?.map(|stored| stored.value).unwrap_or_default();
-            let cooldown = self.cooldown(&config);
+            let setting = Setting::take(&self.owner, &mut answers);
+            let cooldown = self.cooldown(&setting.config);
             let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
-            let mut writes = Vec::new();
+            let (mut writes, mut emptied) = (Vec::new(), Vec::new());
             let mut unreadable = Ok(());
             for block in &blocks {
                 match answers.get::<Block>() {
                     Ok(Some(stored)) => {
-                        let (write, remaining) = take_back(stored, handle, cooldown, &chosen);
-                        writes.push(write);
-                        left.set(block, remaining);
+                        let taken = take_back(stored, handle, cooldown, &chosen);
+                        if is_shared {
+                            left.set(block, left.count(block).saturating_sub(taken.released));
+                            if taken.released == 0 {
+                                continue;
+                            }
+                        } else {
+                            left.set(block, taken.remaining);
+                        }
+                        emptied.extend(taken.emptied.map(|owner| (owner, *block)));
+                        writes.push(taken.write);
                     }
+                    Ok(None) if is_shared => {}
                     Ok(None) => left.set(block, 0),
                     // The handle keeps this block; what it has in others is released all the same.
                     Err(error) => unreadable = Err(error.into()),
@@ -108,7 +121,10 @@ impl<D: Datastore> Ipam<D> {
                 return unreadable;
             }
             match self.store.commit(&writes).await? {
-                Outcome::Applied(_) => return unreadable,
+                Outcome::Applied(_) => {
+                    self.give_up_emptied(emptied, &setting).await;
+                    return unreadable;
+                }
                 Outcome::Conflict { index, .. } => last = format!("another writer changed {}", writes[index].key),
                 Outcome::Unknown(reason) => last = reason,
             }
@@ -117,13 +133,18 @@ impl<D: Datastore> Ipam<D> {
     }
 }
 
-/// The block without the chosen addresses of a handle, and how many the handle still has in it.
-fn take_back(
-    stored: Stored<Block>,
-    handle: &str,
-    cooldown: Cooldown,
-    chosen: impl Fn(&Attribute) -> bool,
-) -> (Write, i64) {
+/// A block without the chosen addresses of a handle.
+struct Taken {
+    write: Write,
+    /// How many addresses of the handle were released.
+    released: i64,
+    /// How many addresses the handle still has in it.
+    remaining: i64,
+    /// The owner of the block, if nothing in it is in use any more.
+    emptied: Option<Owner>,
+}
+
+fn take_back(stored: Stored<Block>, handle: &str, cooldown: Cooldown, chosen: impl Fn(&Attribute) -> bool) -> Taken {
     let Stored { key, revision, value: mut block } = stored;
     block::warm_up(&mut block, cooldown);
     let (mut ordinals, mut remaining) = (Vec::new(), 0);
@@ -139,9 +160,17 @@ fn take_back(
     } else {
         block::release(&mut block, &ordinals, cooldown);
     }
-    let nobodys = block.affinity.is_none() && block::is_empty(&block);
-    let write = if nobodys { Write::delete(key, revision) } else { Write::update(key, revision, block) };
-    (write, remaining)
+    let is_empty = block::is_empty(&block);
+    let emptied = block.affinity.as_deref().filter(|_| is_empty && !ordinals.is_empty()).and_then(Owner::parse);
+    let is_nobodys = is_empty && block.affinity.is_none();
+    let write = if is_nobodys { Write::delete(key, revision) } else { Write::update(key, revision, block) };
+    Taken { write, released: ordinals.len() as i64, remaining, emptied }
+}
+
+/// Whether a handle is a virtual machine's, `<network>.vmi.<namespace>.<name>`. Processes of several hosts write those at the same
+/// time, for one machine on its way from host to host: what one does not see in a block, another may be about to put there.
+pub(crate) fn is_of_vm(handle: &str) -> bool {
+    handle.split_once(".vmi.").is_some_and(|(_, machine)| machine.contains('.') || machine.starts_with('_'))
 }
 
 /// The write that makes a handle count what is left; `None` where it already does.
@@ -183,5 +212,19 @@ mod tests {
         let expected = [("10.0.0.64/26".to_owned(), 3), ("fd00::/122".to_owned(), 1)];
         assert_eq!(canonical(&handle).block, expected.into());
         assert_eq!(blocks_of(&handle).len(), 2);
+    }
+
+    #[test]
+    fn handles_of_virtual_machines() {
+        for (handle, is) in [
+            ("net.vmi.ns.vm", true),
+            ("net.vmi._3f1c", true),
+            ("net.1.vmi.ns.vm", true),
+            ("net.3f1c", false),
+            ("x.vmi.3f1c", false),
+            ("vmi.3f1c.x", false),
+        ] {
+            assert_eq!(is_of_vm(handle), is, "{handle}");
+        }
     }
 }

@@ -7,8 +7,19 @@
 //! The order is that of Calico's Go library (`randomBlockGenerator`), start included.
 
 use crate::go_rand::GoRand;
+use calico_model::cidr;
 use ipnetwork::IpNetwork;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+
+/// The blocks of a pool in one host's order, as an iterator.
+#[derive(Debug, Clone)]
+pub struct Blocks {
+    pool: IpNetwork,
+    block_size: u8,
+    /// The indexes that are left, at most two ranges.
+    left: VecDeque<RangeInclusive<u128>>,
+}
 
 /// All blocks of `pool` in the order in which `host` tries them, made as they are asked for.
 ///
@@ -17,32 +28,66 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 ///
 /// For blocks of a single address the start is drawn anew each time, as upstream does, from
 /// `now_nanos`: nanoseconds since the Unix epoch. Other blocks ignore it.
-pub fn blocks(pool: IpNetwork, block_size: u8, host: &str, now_nanos: i64) -> impl Iterator<Item = IpNetwork> + use<> {
-    let (first_address, address_bits) = match pool.network() {
-        IpAddr::V4(ip) => (u128::from(ip.to_bits()), 32),
-        IpAddr::V6(ip) => (ip.to_bits(), 128),
-    };
-    let seed = if block_size == address_bits { now_nanos } else { i64::from(fnv1_32(host.as_bytes())) };
+pub fn blocks(pool: IpNetwork, block_size: u8, host: &str, now_nanos: i64) -> Blocks {
+    let (pool, bits) = (cidr::masked(&pool), cidr::version(&pool).bits());
+    let seed = if block_size == bits { now_nanos } else { i64::from(fnv1_32(host.as_bytes())) };
+    let mut left = VecDeque::new();
+    if (pool.prefix()..=bits).contains(&block_size) {
+        let last = last_index(block_size - pool.prefix());
+        let start = start_index(seed, last);
+        left.push_back(start..=last);
+        left.extend(start.checked_sub(1).map(|end| 0..=end));
+    }
+    Blocks { pool, block_size, left }
+}
 
-    (pool.prefix()..=address_bits)
-        .contains(&block_size)
-        .then(|| {
-            let last = last_index(block_size - pool.prefix());
-            let start = start_index(seed, last);
-            (start..=last).chain(0..start)
-        })
-        .into_iter()
-        .flatten()
-        .map(move |index| {
-            // A block of the whole address space has no bits left to shift: its only index is 0.
-            let offset = index.checked_shl(u32::from(address_bits - block_size)).unwrap_or(0);
-            let address = first_address + offset;
-            let address = match pool {
-                IpNetwork::V4(_) => Ipv4Addr::from_bits(address as u32).into(),
-                IpNetwork::V6(_) => Ipv6Addr::from_bits(address).into(),
+/// The blocks of a size that lie in a range, in the order of their addresses.
+pub fn in_order(range: IpNetwork, block_size: u8) -> Blocks {
+    let (pool, mut left) = (cidr::masked(&range), VecDeque::new());
+    if (pool.prefix()..=cidr::version(&pool).bits()).contains(&block_size) {
+        left.push_back(0..=last_index(block_size - pool.prefix()));
+    }
+    Blocks { pool, block_size, left }
+}
+
+impl Blocks {
+    /// Passes over the blocks that lie in `range`, as far as they come next in the order. There may be more of them than
+    /// anyone can count.
+    pub fn leave(&mut self, range: &IpNetwork) {
+        let (start, shift) = (cidr::to_number(self.pool.ip()), self.shift());
+        let last_address = cidr::to_number(range.broadcast());
+        let Some(last) = last_address.checked_sub(start).map(|offset| offset.checked_shr(shift).unwrap_or(0)) else {
+            return;
+        };
+        let Some(next) = self.left.pop_front() else { return };
+        if last < *next.start() {
+            self.left.push_front(next);
+        } else if last < *next.end() {
+            self.left.push_front(last + 1..=*next.end());
+        }
+    }
+
+    /// The number of bits of an address within a block.
+    fn shift(&self) -> u32 {
+        u32::from(cidr::version(&self.pool).bits() - self.block_size)
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = IpNetwork;
+
+    fn next(&mut self) -> Option<IpNetwork> {
+        let index = loop {
+            match self.left.front_mut()?.next() {
+                Some(index) => break index,
+                None => self.left.pop_front(),
             };
-            IpNetwork::new(address, block_size).expect("the block size was compared above")
-        })
+        };
+        // A block of the whole address space has no bits left to shift: its only index is 0.
+        let offset = index.checked_shl(self.shift()).unwrap_or(0);
+        let address = cidr::from_number(cidr::version(&self.pool), cidr::to_number(self.pool.ip()) + offset)?;
+        cidr::containing(address, self.block_size)
+    }
 }
 
 /// The index of the last of 2^`bits` blocks.
@@ -183,5 +228,27 @@ mod tests {
         for (pool, block_size) in [("10.0.0.0/24", 23), ("10.0.0.0/24", 33), ("::/64", 129)] {
             assert_eq!(order(pool, block_size, "node-1").next(), None);
         }
+    }
+
+    #[test]
+    fn ranges_of_any_size_are_passed_over() {
+        let all: Vec<IpNetwork> = blocks(cidr("10.0.0.0/24"), 28, "node1", 0).collect();
+        let mut left = blocks(cidr("10.0.0.0/24"), 28, "node1", 0);
+        assert_eq!(left.next(), Some(all[0]));
+        let half = cidr("10.0.0.128/25");
+        let mut rest = Vec::new();
+        while let Some(block) = left.next() {
+            if half.contains(block.ip()) {
+                left.leave(&half);
+            } else {
+                rest.push(block);
+            }
+        }
+        let expected: Vec<IpNetwork> = all[1..].iter().copied().filter(|block| !half.contains(block.ip())).collect();
+        assert_eq!(rest, expected);
+        let mut huge = blocks(cidr("fd00::/64"), 122, "node1", 0);
+        huge.leave(&cidr("fd00::/64"));
+        huge.leave(&cidr("fd00::/64"));
+        assert_eq!(huge.next(), None);
     }
 }

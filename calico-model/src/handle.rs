@@ -6,6 +6,7 @@ use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::cidr::IpVersion;
 use crate::lenient::null_is_default;
 
 /// The number of addresses a handle has in each block. The handle's ID is in its key.
@@ -31,6 +32,13 @@ impl Handle {
         self.block.get(&block.to_string()).copied().unwrap_or(0)
     }
 
+    /// How many addresses of a family the handle counts, in all its blocks.
+    pub fn count_of(&self, version: IpVersion) -> usize {
+        let of_family = |block: &str| if block.contains(':') { IpVersion::V6 } else { IpVersion::V4 };
+        let counts = self.block.iter().filter(|(block, _)| of_family(block) == version).map(|(_, &count)| count);
+        counts.map(|count| usize::try_from(count).unwrap_or(0)).fold(0, usize::saturating_add)
+    }
+
     /// Sets the count for a block; zero removes the entry.
     pub fn set(&mut self, block: &IpNetwork, count: i64) {
         if count > 0 {
@@ -52,7 +60,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&handle).unwrap(), text);
         let block = "192.168.84.128/26".parse().unwrap();
         assert_eq!(handle.count(&block), 1);
+        handle.set(&"fd00::/122".parse().unwrap(), 3);
+        assert_eq!((handle.count_of(IpVersion::V4), handle.count_of(IpVersion::V6)), (1, 3));
         handle.set(&block, 0);
-        assert!(handle.block.is_empty());
+        assert_eq!((handle.count(&block), handle.block.len()), (0, 1));
     }
 }

@@ -166,14 +166,24 @@ impl IpPool {
         matches!(self.spec.assignment_mode.as_str(), "" | "Automatic")
     }
 
-    /// Whether addresses may be assigned from the pool at all: it is neither disabled, nor being deleted, nor marked
-    /// as not allocatable in its status.
+    /// Whether addresses may be assigned from the pool at all.
     pub fn is_enabled(&self) -> bool {
-        let deleting = self.metadata.extra.get("deletionTimestamp").is_some_and(|v| !v.is_null());
-        let conditions = self.extra.get("status").and_then(|s| s.get("conditions")).and_then(Value::as_array);
-        let refused =
-            conditions.is_some_and(|list| list.iter().any(|c| c["type"] == "Allocatable" && c["status"] == "False"));
-        !(self.spec.disabled || deleting || refused)
+        self.unavailable().is_none()
+    }
+
+    /// Why no address may be assigned from the pool: it is disabled, or being deleted, or marked as not allocatable in its
+    /// status. `None` where it is enabled.
+    pub fn unavailable(&self) -> Option<String> {
+        if self.metadata.extra.get("deletionTimestamp").is_some_and(|time| !time.is_null()) {
+            return Some("is being deleted".to_owned());
+        }
+        if self.spec.disabled {
+            return Some("is disabled".to_owned());
+        }
+        let conditions = self.extra.get("status")?.get("conditions")?.as_array()?;
+        let refused = conditions.iter().find(|c| c["type"] == "Allocatable" && c["status"] == "False")?;
+        let reason = refused["reason"].as_str().unwrap_or("no reason is given");
+        Some(format!("is not allocatable ({reason})"))
     }
 }
 

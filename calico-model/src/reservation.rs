@@ -69,6 +69,11 @@ impl Reservations {
         !self.is_empty() && cidr::size(cidr).is_some_and(|size| self.count_in(cidr) == size)
     }
 
+    /// The reservation that alone covers a CIDR, or `None`.
+    pub fn covering(&self, cidr: &IpNetwork) -> Option<&IpNetwork> {
+        self.cidrs.iter().find(|reserved| cidr::contains(reserved, cidr))
+    }
+
     /// How many addresses of a CIDR are reserved; `u128::MAX` where they are more than a number can say.
     pub fn count_in(&self, cidr: &IpNetwork) -> u128 {
         let within = |reserved: &IpNetwork| {
@@ -129,6 +134,8 @@ mod tests {
         assert_eq!(halves.count_in(&net("10.0.0.64/28")), 16);
         assert!(reservations(&["::/0"]).covers(&net("fd00::/64")));
         assert_eq!(reservations(&["::/0"]).count_in(&net("::/0")), u128::MAX);
+        assert_eq!(reservations(&["::/0"]).covering(&net("fd00::/64")), Some(&net("::/0")));
+        assert_eq!(halves.covering(&net("10.0.0.0/25")), None);
         assert!(!Reservations::default().covers(&net("10.0.0.0/32")));
     }
 }

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Expect, Outcome, Revision, Stored, Want, Write};
-use calico_model::{Block, Handle, Key};
+use calico_model::{Block, Handle, IpVersion, Key};
 use ipnetwork::IpNetwork;
 
 use crate::error::Error;
 use crate::{Allocation, Ipam, Lease};
 
 /// A block before and after some of its addresses are given out.
-pub(super) struct Change {
+pub(crate) struct Change {
     pub before: Stored<Block>,
     pub after: Block,
     pub addresses: Vec<IpAddr>,
@@ -34,6 +34,8 @@ pub(super) enum Committed {
     /// The first so many; the next met another writer's change.
     First(usize, String),
     Unknown(String),
+    /// The handle would have more addresses of the family than it may; it has so many.
+    HandleIsFull(IpVersion, usize),
 }
 
 /// Counts addresses in a handle before they are assigned.
@@ -44,14 +46,31 @@ pub(super) enum Committed {
 pub(super) struct HandleWriter {
     key: Key,
     stored: Option<Stored<Handle>>,
+    /// The most addresses of a family that it may count.
+    most: Option<usize>,
     /// Blocks in which the handle may count addresses that this call did not get.
     uncovered: BTreeSet<IpNetwork>,
 }
 
 impl HandleWriter {
     /// A container's handle is new, almost always: it is read only when creating it shows that it is there.
-    pub fn assuming_absent(handle: &str) -> HandleWriter {
-        HandleWriter { key: Key::Handle(handle.to_owned()), stored: None, uncovered: BTreeSet::new() }
+    pub fn assuming_absent(handle: &str, most: Option<usize>) -> HandleWriter {
+        HandleWriter { key: Key::Handle(handle.to_owned()), stored: None, most, uncovered: BTreeSet::new() }
+    }
+
+    /// The family of which the handle would count more than it may, and how many it counts now.
+    fn is_full(&self, changes: &[Change]) -> Option<(IpVersion, usize)> {
+        let most = self.most?;
+        let counted = |version| self.stored.as_ref().map_or(0, |stored| stored.value.count_of(version));
+        let added = |version| {
+            let of_family = changes.iter().filter(|change| change.before.value.version() == version);
+            of_family.map(|change| change.addresses.len()).sum::<usize>()
+        };
+        IpVersion::BOTH
+            .into_iter()
+            .map(|version| (version, counted(version), added(version)))
+            .find(|(_, counted, added)| *added > 0 && counted + added > most)
+            .map(|(version, counted, _)| (version, counted))
     }
 
     /// The handle that counts the changes, too. Relative to what is stored: another process may be adding to it.
@@ -89,6 +108,9 @@ impl<D: Datastore> Ipam<D> {
         handle: &mut HandleWriter,
         lease: &Lease,
     ) -> Result<Committed, Error> {
+        if let Some((version, held)) = handle.is_full(changes) {
+            return Ok(Committed::HandleIsFull(version, held));
+        }
         let counting = handle.counting(changes);
         let mut writes = vec![Write::put(handle.key.clone(), handle.expect(), counting.clone())];
         for change in changes {

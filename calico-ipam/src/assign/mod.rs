@@ -1,9 +1,11 @@
-//! Assigning addresses: automatically, from this host's blocks, then new ones, finally those of others; or one given
+//! Assigning addresses: automatically, from this owner's blocks, then new ones, finally those of others; or one given
 //! address.
 
 mod commit;
 mod search;
+mod trace;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Stored, Want};
@@ -12,11 +14,15 @@ use calico_model::{Block, IpVersion, Key};
 use ipnetwork::IpNetwork;
 use thiserror::Error as ThisError;
 
+use crate::block::{self, HostReserve};
+use crate::claim::Claim;
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::{Allocation, Ipam, Lease, RETRIES, block, pools};
+use crate::pools::{self, Answer, Verdict};
+use crate::{Allocation, Ipam, Lease, RETRIES};
 use commit::{Change, Committed, HandleWriter};
-use search::Search;
+pub(crate) use search::{Search, Terms};
+pub use trace::{Considered, Decision, Trace};
 
 /// A wish for addresses of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +33,15 @@ pub struct Demand {
     pub count: usize,
     /// The pools to take them from, in this order; empty for all that may be used without being asked for.
     pub pools: Vec<IpNetwork>,
+    /// What to set aside in each block that is claimed.
+    pub reserve: Option<HostReserve>,
+}
+
+impl Demand {
+    /// A wish for addresses from any pool that may be used without being asked for.
+    pub fn any(version: IpVersion, count: usize) -> Demand {
+        Demand { version, count, pools: Vec::new(), reserve: None }
+    }
 }
 
 /// Wishes that are fulfilled together.
@@ -34,6 +49,27 @@ pub struct Demand {
 pub struct AutoAssign {
     /// At most one for each family, IPv4 first.
     pub demands: Vec<Demand>,
+    /// What the addresses are for.
+    pub intended_use: Use,
+    /// The labels of the namespace that they are for; none where there is no namespace.
+    pub namespace: BTreeMap<String, String>,
+    /// The most blocks of a family that the owner may have; the settings' `maxBlocksPerHost` stands where it is lower.
+    pub block_limit: Option<usize>,
+    /// The most addresses of a family that the handle may have: for virtual machines, which keep what they have.
+    pub most_for_handle: Option<usize>,
+}
+
+impl AutoAssign {
+    /// Addresses for a container without a namespace.
+    pub fn workload(demands: Vec<Demand>) -> AutoAssign {
+        AutoAssign {
+            demands,
+            intended_use: Use::Workload,
+            namespace: BTreeMap::new(),
+            block_limit: None,
+            most_for_handle: None,
+        }
+    }
 }
 
 /// Fewer addresses of a family than were wished for. The text is the established implementation's.
@@ -51,6 +87,8 @@ pub struct Shortfall {
     pub wanted: usize,
     /// Why there were no more.
     pub reasons: Vec<String>,
+    /// What the operator can know and do beyond that.
+    pub advice: String,
 }
 
 /// What was assigned.
@@ -63,76 +101,146 @@ pub struct Assigned {
 }
 
 impl<D: Datastore> Ipam<D> {
-    /// Assigns addresses. Those of several families are committed together where this host's blocks have them.
+    /// Assigns addresses. Those of several families are committed together where this owner's blocks have them.
     ///
     /// # Errors
-    /// No usable pool, the host's block limit reached, a datastore that does not answer. What may have been assigned
+    /// No usable pool, the owner's block limit reached, a datastore that does not answer. What may have been assigned
     /// before the error is in `lease`, for [`Ipam::undo`]. Too few free addresses are no error but a [`Shortfall`].
     pub async fn auto_assign(&self, inputs: &Inputs, request: &AutoAssign, lease: &Lease) -> Result<Assigned, Error> {
-        let mut searches = Vec::new();
-        for demand in request.demands.iter().filter(|demand| demand.count > 0) {
-            searches.push(Search::start(inputs, demand, self.owner.name(), self.now)?);
-        }
-        let mut handle = HandleWriter::assuming_absent(lease.handle());
+        let mut searches = self.searches(inputs, request)?;
+        self.give_up_deselected(inputs).await;
+        self.assign_from(&mut searches, request, lease).await?;
+        Ok(self.collect(searches))
+    }
+
+    /// One search for each demand.
+    pub(crate) fn searches<'a>(&self, inputs: &'a Inputs, request: &'a AutoAssign) -> Result<Vec<Search<'a>>, Error> {
+        let terms = |demand| Terms {
+            demand,
+            intended_use: &request.intended_use,
+            namespace: &request.namespace,
+            limit: request.block_limit,
+            any_own_block: false,
+        };
+        let demands = request.demands.iter().filter(|demand| demand.count > 0);
+        demands.map(|demand| Search::start(inputs, terms(demand), &self.owner, self.now)).collect()
+    }
+
+    /// Searches and assigns until every demand is met, or nothing more is found.
+    pub(crate) async fn assign_from(
+        &self,
+        searches: &mut [Search<'_>],
+        request: &AutoAssign,
+        lease: &Lease,
+    ) -> Result<(), Error> {
+        let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
         let mut last = String::new();
         for _ in 0..RETRIES {
-            self.find_blocks(&mut searches, lease).await?;
+            self.find_blocks(searches, lease).await?;
             let plan: Vec<Change> = searches.iter_mut().filter_map(|search| search.plan(lease)).collect();
             if plan.is_empty() {
                 self.settle_counts(handle, lease).await;
-                return Ok(collect(searches));
+                return Ok(());
             }
-            let landed = match self.commit_changes(&plan, &mut handle, lease).await? {
-                Committed::All => plan,
+            let mut landed = match self.commit_changes(&plan, &mut handle, lease).await? {
+                Committed::All => plan.len(),
                 Committed::First(count, reason) => {
                     last = reason;
-                    plan.into_iter().take(count).collect()
+                    count
                 }
                 // What was applied, or is later, is recognised when the block is read again.
                 Committed::Unknown(reason) => {
                     last = reason;
-                    Vec::new()
+                    0
+                }
+                Committed::HandleIsFull(version, held) => {
+                    self.take_what_is_held(searches, version, lease).await?;
+                    last = format!("handle {} has {held} addresses", lease.handle());
+                    0
                 }
             };
-            for change in landed {
-                let search = searches.iter_mut().find(|search| search.version == change.before.value.version());
-                if let Some(search) = search {
-                    search.got.extend(change.allocations());
+            for change in plan {
+                let version = change.before.value.version();
+                let Some(search) = searches.iter_mut().find(|search| search.version() == version) else { continue };
+                match landed.checked_sub(1) {
+                    Some(left) => {
+                        landed = left;
+                        search.made(change);
+                    }
+                    None => search.again(),
                 }
             }
         }
         Err(Error::RetriesUsedUp { last })
     }
 
+    /// Where a handle may not have more addresses: those that it has are what is assigned.
+    async fn take_what_is_held(
+        &self,
+        searches: &mut [Search<'_>],
+        version: IpVersion,
+        lease: &Lease,
+    ) -> Result<(), Error> {
+        let held = match self.read_handle(lease.handle()).await? {
+            Some(handle) => self.allocations_of(&handle).await?,
+            None => Vec::new(),
+        };
+        let held: Vec<Allocation> = held.into_iter().filter(|a| IpVersion::of(a.address) == version).collect();
+        for search in searches.iter_mut().filter(|search| search.version() == version) {
+            if held.len() >= search.wanted() {
+                search.got = held.iter().take(search.wanted()).cloned().collect();
+            }
+        }
+        Ok(())
+    }
+
     /// Assigns one given address.
     ///
     /// # Errors
     /// The address is outside the enabled pools, or taken.
-    pub async fn assign_address(&self, inputs: &Inputs, address: IpAddr, lease: &Lease) -> Result<Allocation, Error> {
-        let cidr = block_of(inputs, address)?;
-        let mut handle = HandleWriter::assuming_absent(lease.handle());
+    pub async fn assign_address(
+        &self,
+        inputs: &Inputs,
+        request: &AssignAddress,
+        lease: &Lease,
+    ) -> Result<Allocation, Error> {
+        let address = request.address;
+        let cidr = block_of(inputs, request)?;
+        let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
         let mut last = String::new();
         for _ in 0..RETRIES {
-            let stored = match self.store.read(&[Want::Get(Key::Block(cidr))]).await?.get::<Block>()? {
+            let mut stored = match self.store.read(&[Want::Get(Key::Block(cidr))]).await?.get::<Block>()? {
                 Some(stored) => stored,
-                None => match self.claim_absent(cidr).await? {
-                    Some(stored) => stored,
-                    // Another host has just claimed it: it is there now.
-                    None => continue,
-                },
+                None => {
+                    let claim = Claim::absent(self.owner.clone(), cidr);
+                    match self.claim(claim, request.reserve.as_ref()).await? {
+                        Some(stored) => stored,
+                        // Another host has just claimed it: it is there now.
+                        None => continue,
+                    }
+                }
             };
-            if own_addresses(&stored.value, lease).contains(&address) {
+            block::warm_up(&mut stored.value, self.cooldown(&inputs.config));
+            let found = Allocation { address, block: cidr };
+            let holds = |attribute: &calico_model::Attribute| attribute.handle() == Some(lease.handle());
+            let ordinal = stored.value.ordinal(address).unwrap_or(usize::MAX);
+            let is_held = stored.value.attribute_of(ordinal).is_some_and(holds) && request.most_for_handle.is_some();
+            if is_held || own_addresses(&stored.value, lease).contains(&address) {
                 // By this try's predecessor, whose answer may have been lost.
                 self.settle_counts(handle, lease).await;
-                return Ok(Allocation { address, block: cidr });
+                return Ok(found);
             }
             let change = self.change_for(stored, address, inputs.config.strict_affinity, lease)?;
             match self.commit_changes(&[change], &mut handle, lease).await? {
                 Committed::All => {
                     self.settle_counts(handle, lease).await;
-                    return Ok(Allocation { address, block: cidr });
+                    return Ok(found);
                 }
                 Committed::First(_, reason) | Committed::Unknown(reason) => last = reason,
+                Committed::HandleIsFull(..) => {
+                    let most = request.most_for_handle.unwrap_or_default();
+                    return Err(Error::HandleHasOthers { handle: lease.handle().to_owned(), address, most });
+                }
             }
         }
         Err(Error::RetriesUsedUp { last })
@@ -150,10 +258,43 @@ impl<D: Datastore> Ipam<D> {
         let ordinal = before.value.ordinal(address).unwrap_or(usize::MAX);
         let mut after = before.value.clone();
         if !block::assign(&mut after, ordinal, &lease.holder) {
-            let handle = before.value.attribute_of(ordinal).and_then(|a| a.handle_id.clone());
-            return Err(Error::AlreadyAssigned { address, handle });
+            let holder = before.value.attribute_of(ordinal);
+            let cooling = holder.is_some_and(calico_model::Attribute::is_cooling);
+            let handle = holder.and_then(|attribute| attribute.handle_id.clone());
+            return Err(Error::AlreadyAssigned { address, handle, cooling });
         }
         Ok(Change { before, after, addresses: vec![address] })
+    }
+
+    fn collect(&self, searches: Vec<Search<'_>>) -> Assigned {
+        let mut assigned = Assigned { allocations: Vec::new(), shortfalls: Vec::new() };
+        for search in searches {
+            if search.missing() > 0 {
+                assigned.shortfalls.push(search.shortfall(&self.owner));
+            }
+            assigned.allocations.extend(search.got);
+        }
+        assigned
+    }
+}
+
+/// A wish for one given address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AssignAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// What it is for. `None` asks no pool whether it allows that.
+    pub intended_use: Option<Use>,
+    /// What to set aside if the block is claimed.
+    pub reserve: Option<HostReserve>,
+    /// The most addresses of a family that the handle may have: for virtual machines, which keep what they have.
+    pub most_for_handle: Option<usize>,
+}
+
+impl AssignAddress {
+    /// An address for a container.
+    pub fn workload(address: IpAddr) -> AssignAddress {
+        AssignAddress { address, intended_use: Some(Use::Workload), reserve: None, most_for_handle: None }
     }
 }
 
@@ -164,31 +305,21 @@ fn own_addresses(block: &Block, lease: &Lease) -> Vec<IpAddr> {
 }
 
 /// The block that a given address is assigned from.
-fn block_of(inputs: &Inputs, address: IpAddr) -> Result<IpNetwork, Error> {
-    let version = IpVersion::of(address);
-    let enabled = pools::enabled(&inputs.pools, version);
-    let Some(pool) = enabled.iter().find(|pool| pool.spec.cidr.contains(address)) else {
-        let enabled = enabled.iter().map(|pool| pool.cidr()).collect();
-        return Err(Error::NotInPool { address, enabled });
+fn block_of(inputs: &Inputs, request: &AssignAddress) -> Result<IpNetwork, Error> {
+    let (address, version) = (request.address, IpVersion::of(request.address));
+    let Some(pool) = pools::enabled(&inputs.pools, version).find(|pool| pool.spec.cidr.contains(address)) else {
+        return Err(Error::NotInPool { address, verdicts: pools::availability(&inputs.pools, version) });
     };
-    if !pool.allows(&Use::Workload) {
-        let uses: Vec<String> = pool.spec.allowed_uses.iter().cloned().map(String::from).collect();
-        return Err(Error::UseNotAllowed { address, pool: pool.metadata.name.clone(), uses: uses.join(" ") });
+    if let Some(intended_use) = request.intended_use.clone().filter(|intended| !pool.allows(intended)) {
+        let uses = pool.spec.allowed_uses.clone();
+        return Err(Error::UseNotAllowed { address, pool: pool.metadata.name.clone(), intended_use, uses });
     }
     match Key::block_of(address, pool.block_size()) {
         Some(Key::Block(cidr)) if pools::has_usable_blocks(pool) => Ok(cidr),
-        _ => Err(Error::NoPool { version }),
-    }
-}
-
-fn collect(searches: Vec<Search>) -> Assigned {
-    let mut assigned = Assigned { allocations: Vec::new(), shortfalls: Vec::new() };
-    for search in searches {
-        if search.missing() > 0 {
-            let Search { version, wanted, reasons, .. } = search;
-            assigned.shortfalls.push(Shortfall { version, got: search.got.len(), wanted, reasons });
+        _ => {
+            let answer = Answer::BlockSize(pool.block_size());
+            let verdict = Verdict { pool: pool.metadata.name.clone(), cidr: pool.cidr(), answer };
+            Err(Error::NoPool { version, verdicts: vec![verdict] })
         }
-        assigned.allocations.extend(search.got);
     }
-    assigned
 }

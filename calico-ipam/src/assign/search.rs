@@ -1,99 +1,150 @@
-//! Looking for blocks with free addresses.
+//! Looking for blocks with free addresses: first this owner's, then new ones, then those that their owners do not use, finally
+//! those of others.
 
-use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
 
 use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
-use calico_model::reservation::Reservations;
-use calico_model::{Affinity, AffinityState, Block, IpPool, IpVersion, Key, cidr, timestamp};
+use calico_model::pool::Use;
+use calico_model::{AffinityState, Block, IpVersion, Key, Owner, cidr, timestamp};
 use ipnetwork::IpNetwork;
 
 use super::commit::Change;
-use super::{Demand, own_addresses};
+use super::trace::{Considered, Decision, Trace};
+use super::{Demand, Shortfall, own_addresses};
+use crate::block::{self, Cooldown};
+use crate::claim::{Claim, Condition, GivenUp};
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::{Allocation, Ipam, Lease, block, pools, start_block};
+use crate::pools::{self, Selection, Wish};
+use crate::start_block::{self, Blocks};
+use crate::{Allocation, Ipam, Lease};
 
-/// The most blocks of a family a host owns where the settings give no limit.
+/// The most blocks of a family that an owner has where neither the settings nor the request give a limit.
 const DEFAULT_BLOCK_LIMIT: usize = 20;
-/// How many blocks are looked at in one read.
+/// How many blocks are looked at in the first read for a new one. Each further read doubles it: where the first did not
+/// help, the pool is crowded.
 const BATCH: usize = 64;
+/// The most that are looked at in one read: a block has up to 20 KiB and more.
+const LARGEST_BATCH: usize = 512;
+/// A block that was claimed less than this ago is not taken over, although nothing in it is in use yet.
+const YOUNG: Duration = Duration::from_secs(60);
 
-/// A block that is being allocated from, until nothing is left in it.
+/// A block that may have free addresses.
+#[derive(Debug, Clone)]
 enum Candidate {
-    /// This host's, by an affinity that was read.
-    Affine(Stored<Affinity>, IpNetwork),
-    /// This host's, claimed by this call.
-    Claimed(IpNetwork),
-    /// Another host's.
+    /// This owner's, by an affinity that was read.
+    Own(Box<Claim>),
+    /// Another owner's.
     Borrowed(IpNetwork),
 }
 
 impl Candidate {
     fn block(&self) -> IpNetwork {
         match self {
-            Candidate::Affine(_, cidr) | Candidate::Claimed(cidr) | Candidate::Borrowed(cidr) => *cidr,
+            Candidate::Own(claim) => claim.cidr,
+            Candidate::Borrowed(cidr) => *cidr,
         }
     }
 }
 
-/// The search for the addresses of one demand: first this host's blocks, then new ones, then those of others.
-pub(super) struct Search {
-    pub version: IpVersion,
-    pub wanted: usize,
+/// Another owner's block in which nothing was in use when it was read.
+#[derive(Debug)]
+struct Unused {
+    cidr: IpNetwork,
+    owner: Option<Owner>,
+    sequence: u64,
+    claimed: Option<SystemTime>,
+}
+
+/// What a search takes from a request.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms<'a> {
+    pub demand: &'a Demand,
+    pub intended_use: &'a Use,
+    pub namespace: &'a BTreeMap<String, String>,
+    /// The most blocks that the owner may have, if the request says; the settings' limit stands where it is lower.
+    pub limit: Option<usize>,
+    /// Whether a block of the owner will do without a free address, and nobody else's at all.
+    pub any_own_block: bool,
+}
+
+/// The search for the addresses of one demand.
+pub(crate) struct Search<'a> {
+    terms: Terms<'a>,
+    inputs: &'a Inputs,
+    cooldown: Cooldown,
     pub got: Vec<Allocation>,
     pub reasons: Vec<String>,
-    pools: Vec<IpPool>,
-    node: String,
-    strict: bool,
-    reservations: Reservations,
-    may_claim: bool,
+    pub trace: Trace,
+    selection: Selection,
     limit: usize,
     owned: usize,
-    affine: VecDeque<(Stored<Affinity>, IpNetwork)>,
-    /// The pools' blocks in this host's order, from the first that was not looked at.
-    order: Box<dyn Iterator<Item = IpNetwork>>,
-    looked_ahead: VecDeque<IpNetwork>,
+    /// Blocks to be read, in this order.
+    candidates: VecDeque<Candidate>,
+    /// Whether a block was full: then the others are read together.
+    eager: bool,
+    /// Blocks that were read.
+    read: VecDeque<(Candidate, Option<Entry>)>,
+    /// The pools' blocks in this owner's order, from the first that was not looked at.
+    order: VecDeque<Blocks>,
+    batch: usize,
+    /// Blocks that were looked at, and what there is.
+    probed: VecDeque<(IpNetwork, Option<Entry>)>,
+    unused: VecDeque<Unused>,
     borrowable: VecDeque<IpNetwork>,
     current: Option<Candidate>,
-    found: Option<Stored<Block>>,
+    pub found: Option<Stored<Block>>,
     exhausted: bool,
 }
 
-impl Search {
-    pub fn start(inputs: &Inputs, demand: &Demand, node: &str, now: SystemTime) -> Result<Search, Error> {
-        let pools = pools::select(&inputs.pools, demand.version, &demand.pools, node)?;
-        let in_pools = |block: &IpNetwork| pools.iter().any(|pool| cidr::contains(&pool.cidr(), block));
-        let affine: VecDeque<_> = inputs
+impl<'a> Search<'a> {
+    pub fn start(inputs: &'a Inputs, terms: Terms<'a>, owner: &Owner, now: SystemTime) -> Result<Search<'a>, Error> {
+        let wish = Wish {
+            version: terms.demand.version,
+            intended_use: terms.intended_use,
+            requested: &terms.demand.pools,
+            namespace: terms.namespace,
+            reserve: terms.demand.reserve.as_ref(),
+        };
+        let mut selection = pools::select(inputs, owner.name(), wish)?;
+        let in_pools = |block: &IpNetwork| selection.pools.iter().any(|pool| cidr::contains(&pool.cidr(), block));
+        let own: VecDeque<Candidate> = inputs
             .affinities
             .iter()
             .filter_map(|stored| match stored.key {
-                Key::Affinity { block, .. } if in_pools(&block) => Some((stored.clone(), block)),
+                Key::Affinity { block, .. } if in_pools(&block) => {
+                    Some(Candidate::Own(Box::new(Claim::known(owner.clone(), block, Some(stored.clone()), None))))
+                }
                 _ => None,
             })
             .collect();
-        let (host, nanos) = (node.to_owned(), timestamp::unix_nanos(now) as i64);
-        let sizes: Vec<(IpNetwork, u8)> = pools.iter().map(|pool| (pool.cidr(), pool.block_size())).collect();
-        let order = sizes.into_iter().flat_map(move |(pool, size)| start_block::blocks(pool, size, &host, nanos));
-        let limit = match inputs.config.max_blocks_per_host {
-            0 => DEFAULT_BLOCK_LIMIT,
-            limit => limit as usize,
+        let nanos = timestamp::unix_nanos(now) as i64;
+        let blocks_of =
+            |pool: &calico_model::IpPool| start_block::blocks(pool.cidr(), pool.block_size(), owner.name(), nanos);
+        let setting = usize::try_from(inputs.config.max_blocks_per_host).unwrap_or(usize::MAX);
+        let limit = match (setting, terms.limit.unwrap_or(0)) {
+            (0, 0) => DEFAULT_BLOCK_LIMIT,
+            (0, one) | (one, 0) => one,
+            (setting, requested) => setting.min(requested),
         };
         Ok(Search {
-            version: demand.version,
-            wanted: demand.count,
+            terms,
+            inputs,
+            cooldown: Cooldown { rest: inputs.config.cooldown(), now },
             got: Vec::new(),
             reasons: Vec::new(),
-            pools,
-            node: node.to_owned(),
-            strict: inputs.config.strict_affinity,
-            reservations: inputs.reservations.clone(),
-            may_claim: inputs.config.auto_allocate_blocks,
+            trace: Trace::of(std::mem::take(&mut selection.verdicts)),
+            order: selection.pools.iter().map(blocks_of).collect(),
+            selection,
             limit,
-            owned: affine.len(),
-            affine,
-            order: Box::new(order),
-            looked_ahead: VecDeque::new(),
+            owned: own.len(),
+            candidates: own,
+            eager: false,
+            read: VecDeque::new(),
+            batch: BATCH,
+            probed: VecDeque::new(),
+            unused: VecDeque::new(),
             borrowable: VecDeque::new(),
             current: None,
             found: None,
@@ -101,18 +152,43 @@ impl Search {
         })
     }
 
+    pub fn version(&self) -> IpVersion {
+        self.terms.demand.version
+    }
+
+    pub fn wanted(&self) -> usize {
+        self.terms.demand.count
+    }
+
     /// How many addresses are still wished for.
     pub fn missing(&self) -> usize {
-        self.wanted - self.got.len().min(self.wanted)
+        self.wanted().saturating_sub(self.got.len())
     }
 
     /// The change that takes the missing addresses from the block that was found.
     pub fn plan(&mut self, lease: &Lease) -> Option<Change> {
         let before = self.found.take()?;
         let mut after = before.value.clone();
-        let taken = block::assign_next(&mut after, self.missing(), &lease.holder, &self.reservations);
+        let taken = block::assign_next(&mut after, self.missing(), &lease.holder, &self.inputs.reservations);
         let addresses = taken.into_iter().filter_map(|ordinal| before.value.address(ordinal)).collect();
         Some(Change { before, after, addresses })
+    }
+
+    /// Takes note that the planned change was made. What is still missing is not in that block.
+    pub fn made(&mut self, change: Change) {
+        self.got.extend(change.allocations());
+        self.current = None;
+    }
+
+    /// Looks at the block again: the planned change met another writer's, or nobody knows what became of it.
+    pub fn again(&mut self) {
+        for (candidate, _) in self.read.drain(..).rev() {
+            self.candidates.push_front(candidate);
+        }
+        if let Some(current) = self.current.take() {
+            self.candidates.push_front(current);
+        }
+        self.eager = false;
     }
 
     fn is_open(&self) -> bool {
@@ -125,25 +201,13 @@ impl Search {
         }
     }
 
-    /// A claim that met a malformed object is passed over: there are other blocks.
-    fn unless_malformed(
-        &mut self,
-        claim: Result<Option<Stored<Block>>, Error>,
-    ) -> Result<Option<Stored<Block>>, Error> {
-        match claim {
-            Err(Error::Datastore(datastore::Error::Malformed(malformed))) => {
-                self.because(format!("a block was passed over: {malformed}"));
-                Ok(None)
-            }
-            claim => claim,
-        }
-    }
-
     /// Takes a block that was read as the one to allocate from, if it can be. Addresses in it that carry this call's
     /// mark are its own: from a try whose answer was lost.
-    fn consider(&mut self, stored: Stored<Block>, lease: &Lease) -> bool {
+    fn consider(&mut self, mut stored: Stored<Block>, candidate: Candidate, chosen: Decision, lease: &Lease) -> bool {
+        let cidr = stored.value.cidr;
+        block::warm_up(&mut stored.value, self.cooldown);
         for address in own_addresses(&stored.value, lease) {
-            let allocation = Allocation { address, block: stored.value.cidr };
+            let allocation = Allocation { address, block: cidr };
             if !self.got.contains(&allocation) {
                 self.got.push(allocation);
             }
@@ -151,140 +215,313 @@ impl Search {
         if self.missing() == 0 {
             return false;
         }
-        if let Some(reason) = stored.value.inconsistency() {
-            self.because(format!("block {} was passed over: {reason}", stored.value.cidr));
-            return false;
+        let (is_usable, decision) = self.judge(&stored.value, chosen);
+        let room = block::room(&stored.value, &self.inputs.reservations);
+        self.trace.note(Considered { block: cidr, owner: stored.value.affinity.clone(), room, decision });
+        if is_usable {
+            self.found = Some(stored);
+            self.current = Some(candidate);
         }
-        if stored.value.unallocated.is_empty() {
-            return false;
-        }
-        self.found = Some(stored);
-        true
+        is_usable
     }
 
-    fn next_blocks_in_order(&mut self) -> Vec<IpNetwork> {
-        while self.looked_ahead.len() < BATCH {
-            let Some(cidr) = self.order.next() else { break };
-            self.looked_ahead.push_back(cidr);
+    fn judge(&mut self, block: &Block, chosen: Decision) -> (bool, Decision) {
+        if let Some(reason) = block.inconsistency() {
+            self.because(format!("block {} was passed over: {reason}", block.cidr));
+            return (false, Decision::Inconsistent(reason));
         }
-        self.looked_ahead.iter().copied().collect()
+        if self.terms.any_own_block || block::has_free(block, &self.inputs.reservations) {
+            return (true, chosen);
+        }
+        (false, Decision::Full)
+    }
+
+    fn malformed(&mut self, cidr: IpNetwork, why: &calico_model::object::Malformed) {
+        self.because(format!("block {cidr} was passed over: {why}"));
+        self.trace.decide(cidr, Decision::Malformed(why.to_string()));
+    }
+
+    /// The blocks to be read next: one, since it suffices nearly always, and then all that there are.
+    fn next_candidates(&mut self) -> Vec<Candidate> {
+        if !self.is_open() || !self.read.is_empty() {
+            return Vec::new();
+        }
+        let count = if self.eager { BATCH } else { 1 }.min(self.candidates.len());
+        self.candidates.drain(..count).collect()
+    }
+
+    /// The next blocks of the order that may have free addresses. Those that are reserved as a whole are not looked at.
+    fn next_in_order(&mut self) -> Vec<IpNetwork> {
+        let mut batch = Vec::with_capacity(self.batch);
+        while batch.len() < self.batch {
+            let Some(blocks) = self.order.front_mut() else { break };
+            let Some(cidr) = blocks.next() else {
+                self.order.pop_front();
+                continue;
+            };
+            if let Some(reserved) = self.inputs.reservations.covering(&cidr) {
+                blocks.leave(reserved);
+            } else if !self.inputs.reservations.covers(&cidr) {
+                batch.push(cidr);
+                continue;
+            }
+            self.trace.decide(cidr, Decision::Reserved);
+        }
+        self.batch = (self.batch * 2).min(LARGEST_BATCH);
+        batch
+    }
+
+    /// Sorts a block that is another owner's.
+    fn sort(&mut self, block: Block) {
+        let room = block::room(&block, &self.inputs.reservations);
+        let decision = match (block.inconsistency(), room.free) {
+            (Some(reason), _) => Decision::Inconsistent(reason),
+            (None, 0) => Decision::Full,
+            (None, _) => Decision::AnotherOwners,
+        };
+        if decision == Decision::AnotherOwners {
+            self.borrowable.push_back(block.cidr);
+            if block::is_empty(&block) {
+                self.unused.push_back(Unused {
+                    cidr: block.cidr,
+                    owner: block.affinity.as_deref().and_then(Owner::parse),
+                    sequence: block.sequence_number,
+                    claimed: block.affinity_claim_time.as_deref().and_then(timestamp::parse_rfc3339),
+                });
+            }
+        }
+        self.trace.note(Considered { block: block.cidr, owner: block.affinity, room, decision });
+    }
+
+    /// Why fewer addresses were found than wished for.
+    pub fn shortfall(&self, owner: &Owner) -> Shortfall {
+        let mut reasons = self.reasons.clone();
+        reasons
+            .extend(self.terms.demand.reserve.as_ref().map(|reserve| format!("HostReservedAttr: {}", reserve.handle)));
+        let help = match self.inputs.config.strict_affinity {
+            true => "add a pool, delete containers that are no longer needed, or turn strict affinity off",
+            false => "add a pool, or delete containers that are no longer needed",
+        };
+        let advice: Vec<String> = self.rooms(owner).into_iter().chain([help.to_owned()]).collect();
+        let (version, got, wanted) = (self.version(), self.got.len(), self.wanted());
+        Shortfall { version, got, wanted, reasons, advice: advice.join("; ") }
+    }
+
+    /// What is there, for whoever asks why there was no address.
+    pub fn rooms(&self, owner: &Owner) -> Vec<String> {
+        self.trace.rooms(&owner.to_string())
     }
 }
 
 impl<D: Datastore> Ipam<D> {
     /// Finds for each demand that is not met a block with free addresses, or exhausts its search. Blocks that this
-    /// host already has are read together for all demands.
-    pub(super) async fn find_blocks(&self, searches: &mut [Search], lease: &Lease) -> Result<(), Error> {
+    /// owner already has are read together for all demands.
+    pub(crate) async fn find_blocks(&self, searches: &mut [Search<'_>], lease: &Lease) -> Result<(), Error> {
         loop {
-            for search in searches.iter_mut().filter(|s| s.is_open() && s.current.is_none()) {
-                search.current = search.affine.pop_front().map(|(affinity, cidr)| Candidate::Affine(affinity, cidr));
-                if search.current.is_none() {
+            let next: Vec<Vec<Candidate>> = searches.iter_mut().map(Search::next_candidates).collect();
+            let wants: Vec<Want> =
+                next.iter().flatten().map(|candidate| Want::Get(Key::Block(candidate.block()))).collect();
+            if !wants.is_empty() {
+                let mut answers = self.store.read(&wants).await?;
+                for (search, next) in searches.iter_mut().zip(next) {
+                    let with_entry = |candidate| (candidate, answers.entries().into_iter().next());
+                    search.read.extend(next.into_iter().map(with_entry));
+                }
+            }
+            for search in searches.iter_mut() {
+                while let Some((candidate, entry)) = search.read.pop_front().filter(|_| search.is_open()) {
+                    self.look_at(search, candidate, entry, lease).await?;
+                    search.eager = search.found.is_none();
+                }
+                if search.is_open() && search.candidates.is_empty() {
                     self.find_new_block(search, lease).await?;
                 }
             }
-            let open: Vec<&mut Search> = searches.iter_mut().filter(|s| s.is_open()).collect();
-            if open.is_empty() {
+            if !searches.iter().any(Search::is_open) {
                 return Ok(());
-            }
-            let wants: Vec<Want> =
-                open.iter().flat_map(|s| &s.current).map(|c| Want::Get(Key::Block(c.block()))).collect();
-            let mut answers = self.store.read(&wants).await?;
-            for search in open {
-                let entry = answers.entries().into_iter().next();
-                self.look_at(search, entry, lease).await?;
             }
         }
     }
 
-    /// Considers the current candidate as it was read; gives it up where nothing can be had from it.
-    async fn look_at(&self, search: &mut Search, entry: Option<Entry>, lease: &Lease) -> Result<(), Error> {
-        let Some(candidate) = search.current.take() else { return Ok(()) };
+    /// Considers a candidate as it was read.
+    async fn look_at(
+        &self,
+        search: &mut Search<'_>,
+        candidate: Candidate,
+        entry: Option<Entry>,
+        lease: &Lease,
+    ) -> Result<(), Error> {
         let cidr = candidate.block();
-        let stored = match entry.map(|entry| (entry.revision, entry.object)) {
-            None => None,
-            Some((_, Err(malformed))) => {
-                search.because(format!("block {cidr} was passed over: {malformed}"));
+        let stored = match entry.map(stored).transpose() {
+            Ok(stored) => stored,
+            Err(malformed) => {
+                search.malformed(cidr, &malformed);
                 return Ok(());
             }
-            Some((revision, object)) => {
-                let block = object.ok().and_then(|object| Block::try_from(object).ok());
-                block.map(|value| Stored { key: Key::Block(cidr), revision, value })
-            }
         };
-        let (stored, candidate) = match (candidate, stored) {
-            (Candidate::Affine(affinity, _), stored) => {
-                let sound = affinity.value.state == AffinityState::Confirmed
-                    && stored.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner));
-                if sound {
-                    (stored, Candidate::Affine(affinity, cidr))
-                } else {
-                    let claim = self.claim_from(cidr, Some(affinity), stored).await;
-                    (search.unless_malformed(claim)?, Candidate::Claimed(cidr))
+        if search.inputs.reservations.covers(&cidr) {
+            search.trace.decide(cidr, Decision::Reserved);
+            return Ok(());
+        }
+        match (candidate, stored) {
+            (Candidate::Own(claim), stored) => {
+                let confirmed = claim.affinity.as_ref().is_some_and(|a| a.value.state == AffinityState::Confirmed);
+                let is_own = stored.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner));
+                let claim = Claim::known(claim.owner, cidr, claim.affinity, stored.clone());
+                let block = match confirmed && is_own {
+                    true => stored,
+                    false => self.claim_for(search, &claim).await?,
+                };
+                match block {
+                    Some(block) => {
+                        search.consider(block, Candidate::Own(Box::new(claim)), Decision::Own, lease);
+                    }
+                    None => search.owned = search.owned.saturating_sub(1),
                 }
             }
-            (Candidate::Claimed(_), Some(stored)) if !stored.value.is_owned_by(&self.owner) => return Ok(()),
-            (candidate, stored) => (stored, candidate),
-        };
-        if stored.is_some_and(|stored| search.consider(stored, lease)) {
-            search.current = Some(candidate);
+            (candidate @ Candidate::Borrowed(_), Some(block)) => {
+                search.consider(block, candidate, Decision::Borrowed, lease);
+            }
+            (Candidate::Borrowed(_), None) => {}
         }
         Ok(())
     }
 
-    /// Claims the next block in this host's order that is free or already this host's; failing that, names a block to
-    /// borrow from.
-    async fn find_new_block(&self, search: &mut Search, lease: &Lease) -> Result<(), Error> {
+    /// Claims the next block in this owner's order that is free or already its own; failing that, one that its owner does not
+    /// use; failing that, names a block to borrow from.
+    async fn find_new_block(&self, search: &mut Search<'_>, lease: &Lease) -> Result<(), Error> {
         if search.owned >= search.limit {
-            let (node, owned, limit) = (search.node.clone(), search.owned, search.limit);
-            return Err(Error::BlockLimit { node, owned, limit });
+            let (owner, owned, limit) = (self.owner.clone(), search.owned, search.limit);
+            return Err(Error::BlockLimit { owner, owned, limit, rooms: search.rooms(&self.owner) });
         }
-        if !search.may_claim {
-            return Err(Error::NoNewBlocks);
+        if !search.inputs.config.auto_allocate_blocks {
+            return Err(Error::NoNewBlocks { rooms: search.rooms(&self.owner) });
         }
-        loop {
-            let batch = search.next_blocks_in_order();
-            if batch.is_empty() {
-                break;
-            }
-            let wants: Vec<Want> = batch.iter().map(|&cidr| Want::Get(Key::Block(cidr))).collect();
-            let mut answers = self.store.read(&wants).await?;
-            for cidr in batch {
-                search.looked_ahead.pop_front();
-                let Some(entry) = answers.entries().into_iter().next() else {
-                    if let Some(claimed) = search.unless_malformed(self.claim_absent(cidr).await)? {
-                        search.owned += 1;
-                        search.consider(claimed, lease);
-                        search.current = Some(Candidate::Claimed(cidr));
-                        return Ok(());
-                    }
-                    continue;
-                };
-                let Ok(Ok(block)) = entry.object.map(Block::try_from) else { continue };
-                if block.unallocated.is_empty() {
-                    continue;
-                }
-                if !block.is_owned_by(&self.owner) {
-                    search.borrowable.push_back(cidr);
-                } else if let Some(claimed) = search.unless_malformed(self.claim(cidr).await)? {
-                    // Ours, although its affinity was not listed: another process of this host has just claimed it.
-                    if search.consider(claimed, lease) {
-                        search.owned += 1;
-                        search.current = Some(Candidate::Claimed(cidr));
-                        return Ok(());
-                    }
-                }
-            }
+        if self.probe(search, lease).await? || self.take_over(search, lease).await? {
+            search.owned += 1;
+            return Ok(());
         }
-        if search.strict {
+        if search.inputs.config.strict_affinity || search.terms.any_own_block {
             search.because("No more free affine blocks and strict affinity enabled".to_owned());
         } else if let Some(cidr) = search.borrowable.pop_front() {
-            search.current = Some(Candidate::Borrowed(cidr));
+            search.candidates.push_back(Candidate::Borrowed(cidr));
             return Ok(());
         } else {
-            let pools: Vec<String> = search.pools.iter().map(|pool| pool.cidr().to_string()).collect();
+            let pools: Vec<String> = search.selection.pools.iter().map(|pool| pool.cidr().to_string()).collect();
             search.because(format!("No IPs available in pools: [{}]", pools.join(" ")));
         }
         search.exhausted = true;
         Ok(())
+    }
+
+    /// Looks at the pools' blocks in this owner's order until one is absent, or its own with free addresses; many at a time, so
+    /// that a cluster's blocks are never listed, nor asked for one by one. Answers whether one was found.
+    async fn probe(&self, search: &mut Search<'_>, lease: &Lease) -> Result<bool, Error> {
+        loop {
+            if search.probed.is_empty() {
+                let batch = search.next_in_order();
+                if batch.is_empty() {
+                    return Ok(false);
+                }
+                let wants: Vec<Want> = batch.iter().map(|&cidr| Want::Get(Key::Block(cidr))).collect();
+                let mut answers = self.store.read(&wants).await?;
+                search.probed.extend(batch.into_iter().map(|cidr| (cidr, answers.entries().into_iter().next())));
+            }
+            while let Some((cidr, entry)) = search.probed.pop_front() {
+                let (block, decision) = match entry.map(stored).transpose() {
+                    Ok(None) => (None, Decision::Claimed),
+                    Err(malformed) => {
+                        search.malformed(cidr, &malformed);
+                        continue;
+                    }
+                    Ok(Some(mut stored)) => {
+                        block::warm_up(&mut stored.value, search.cooldown);
+                        if !stored.value.is_owned_by(&self.owner) {
+                            search.sort(stored.value);
+                            continue;
+                        }
+                        // Its own, although its affinity was not listed: another process of this host claimed it just now.
+                        if !search.judge(&stored.value, Decision::Own).0 {
+                            continue;
+                        }
+                        (Some(stored), Decision::Own)
+                    }
+                };
+                if self.try_claim(search, cidr, block, decision, lease).await? {
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    /// Takes over the first block that its owner has had for a while and does not use. Answers whether there was one.
+    async fn take_over(&self, search: &mut Search<'_>, lease: &Lease) -> Result<bool, Error> {
+        while let Some(Unused { cidr, owner, sequence, claimed }) = search.unused.pop_front() {
+            let age = claimed.map(|claimed| self.now.duration_since(claimed).unwrap_or_default());
+            if age.is_some_and(|age| age < YOUNG) {
+                search.trace.decide(cidr, Decision::ClaimedJustNow);
+                continue;
+            }
+            if let Some(owner) = owner {
+                let condition = Condition { must_be_empty: true, sequence: Some(sequence) };
+                let claims = self.read_claims([(owner, cidr)]).await?.into_iter().filter_map(Result::ok).collect();
+                let ends = self.give_up(claims, condition, search.cooldown).await?;
+                if !matches!(ends.as_slice(), [Ok(GivenUp::Done | GivenUp::Absent)]) {
+                    search.trace.decide(cidr, Decision::NotTakenOver);
+                    continue;
+                }
+            }
+            let claims = self.read_claims([(self.owner.clone(), cidr)]).await?;
+            let Some(Ok(claim)) = claims.into_iter().next() else { continue };
+            if self.try_claim(search, cidr, claim.block, Decision::TakenOver, lease).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Claims a block, as it was read, and takes it as the one to allocate from.
+    async fn try_claim(
+        &self,
+        search: &mut Search<'_>,
+        cidr: IpNetwork,
+        block: Option<Stored<Block>>,
+        decision: Decision,
+        lease: &Lease,
+    ) -> Result<bool, Error> {
+        let claim = match &block {
+            // Nearly always there is no affinity, either; if there is, the claim learns of it.
+            None => Claim::absent(self.owner.clone(), cidr),
+            Some(_) => match self.read_claims([(self.owner.clone(), cidr)]).await?.into_iter().next() {
+                Some(Ok(claim)) => claim,
+                _ => return Ok(false),
+            },
+        };
+        let Some(block) = self.claim_for(search, &claim).await? else { return Ok(false) };
+        Ok(search.consider(block, Candidate::Own(Box::new(claim)), decision, lease) || search.missing() == 0)
+    }
+
+    /// Claims a block. `None` where it is another owner's, or cannot be read: there are others.
+    async fn claim_for(&self, search: &mut Search<'_>, claim: &Claim) -> Result<Option<Stored<Block>>, Error> {
+        let claimed = match self.claim(claim.clone(), search.terms.demand.reserve.as_ref()).await {
+            Err(Error::Datastore(datastore::Error::Malformed(malformed))) => {
+                search.malformed(claim.cidr, &malformed);
+                return Ok(None);
+            }
+            claimed => claimed?,
+        };
+        if claimed.is_none() {
+            search.trace.decide(claim.cidr, Decision::Lost);
+        }
+        Ok(claimed)
+    }
+}
+
+/// A block as it was read.
+fn stored(entry: Entry) -> Result<Stored<Block>, calico_model::object::Malformed> {
+    let Entry { key, revision, object } = entry;
+    match Block::try_from(object?) {
+        Ok(value) => Ok(Stored { key, revision, value }),
+        Err(_) => Err(calico_model::object::Malformed { key: key.path(), reason: "it is no block".to_owned() }),
     }
 }

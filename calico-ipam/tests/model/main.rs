@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Outcome, Want, Write};
-use calico_ipam::{AutoAssign, Demand, Finding, Inputs, Ipam, Lease, audit};
+use calico_ipam::{AssignAddress, AutoAssign, Demand, Finding, Inputs, Ipam, Lease, audit};
 use calico_model::{Block, Handle, IpPool, IpVersion, Key, Kind, Listing};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -258,7 +258,7 @@ impl World {
         let taken = |world: &World| world.granted.borrow().values().any(|addresses| addresses.contains(&address));
         let taken_before = taken(self);
         let result = match ipam.read_inputs().await {
-            Ok(inputs) => ipam.assign_address(&inputs, address, &lease).await,
+            Ok(inputs) => ipam.assign_address(&inputs, &AssignAddress::workload(address), &lease).await,
             Err(error) => Err(error),
         };
         match result {
@@ -399,8 +399,7 @@ fn lease(handle: &str, now: SystemTime) -> Lease {
 }
 
 fn request(ipv4: usize, ipv6: usize) -> AutoAssign {
-    let demand = |version, count| Demand { version, count, pools: Vec::new() };
-    AutoAssign { demands: vec![demand(IpVersion::V4, ipv4), demand(IpVersion::V6, ipv6)] }
+    AutoAssign::workload(vec![Demand::any(IpVersion::V4, ipv4), Demand::any(IpVersion::V6, ipv6)])
 }
 
 fn grant(granted: &mut BTreeMap<String, BTreeSet<IpAddr>>, handle: &str, addresses: BTreeSet<IpAddr>) {
