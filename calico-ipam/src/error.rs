@@ -67,6 +67,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What was decided about each pool, where that is the reason.
+    pub fn verdicts(&self) -> &[Verdict] {
+        match self {
+            Error::NoPool { verdicts, .. }
+            | Error::PoolNotEnabled { verdicts, .. }
+            | Error::NoPoolForNode { verdicts, .. }
+            | Error::NoPoolForUse { verdicts, .. }
+            | Error::NotInPool { verdicts, .. }
+            | Error::NotWithinPools { verdicts, .. } => verdicts,
+            _ => &[],
+        }
+    }
+
     /// What the operator can know and do beyond the text of the error; empty where the text says it all.
     pub fn advice(&self) -> String {
         match self {

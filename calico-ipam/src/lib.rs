@@ -17,6 +17,7 @@ mod block;
 pub mod check;
 mod claim;
 mod error;
+mod explain;
 mod go_rand;
 mod go_rand_seed;
 mod inputs;
@@ -41,6 +42,7 @@ use block::Cooldown;
 pub use block::{HostReserve, Room};
 pub use claim::GivenUp;
 pub use error::Error;
+pub use explain::Explanation;
 pub use inputs::Inputs;
 pub use pools::{Answer, Verdict};
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Stored, Want};
 use calico_model::pool::Use;
-use calico_model::{Block, IpVersion, Key};
+use calico_model::{Block, IpVersion, Key, Owner};
 use ipnetwork::IpNetwork;
 use thiserror::Error as ThisError;
 
@@ -110,7 +110,7 @@ impl<D: Datastore> Ipam<D> {
         let mut searches = self.searches(inputs, request)?;
         self.give_up_deselected(inputs).await;
         self.assign_from(&mut searches, request, lease).await?;
-        Ok(self.collect(searches))
+        Ok(Self::collect(&self.owner, searches))
     }
 
     /// One search for each demand.
@@ -266,11 +266,12 @@ impl<D: Datastore> Ipam<D> {
         Ok(Change { before, after, addresses: vec![address] })
     }
 
-    fn collect(&self, searches: Vec<Search<'_>>) -> Assigned {
+    /// What came of searches.
+    pub(crate) fn collect(owner: &Owner, searches: Vec<Search<'_>>) -> Assigned {
         let mut assigned = Assigned { allocations: Vec::new(), shortfalls: Vec::new() };
         for search in searches {
             if search.missing() > 0 {
-                assigned.shortfalls.push(search.shortfall(&self.owner));
+                assigned.shortfalls.push(search.shortfall(owner));
             }
             assigned.allocations.extend(search.got);
         }
