@@ -27,6 +27,8 @@ pub enum Error {
     NoPoolForNode { node: String, verdicts: Vec<Verdict> },
     #[error("cannot find a qualified ippool, no pools match the required use ({})", String::from(.intended_use.clone()))]
     NoPoolForUse { intended_use: Use, verdicts: Vec<Verdict> },
+    #[error("provided IPv{version} IPPools list contains one or more IPv{other} IPPools")]
+    WrongFamily { version: IpVersion, other: IpVersion },
     #[error("HostReservedAttr has wrong parameters")]
     WrongReserve,
     #[error("the {kind} selector {selector:?} of pool {pool} cannot be read: {reason}")]
@@ -84,7 +86,7 @@ impl Error {
     pub fn advice(&self) -> String {
         match self {
             Error::Datastore(datastore::Error::TimedOut { .. }) => datastore::Error::TIMEOUT_ADVICE.to_owned(),
-            Error::Datastore(_) | Error::WrongReserve => String::new(),
+            Error::Datastore(_) | Error::WrongReserve | Error::WrongFamily { .. } => String::new(),
             Error::Missing { key: Key::Resource { name, .. } } => {
                 format!(
                     "this host calls itself {name:?}: start its node agent, or correct nodename in the configuration"

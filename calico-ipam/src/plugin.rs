@@ -273,6 +273,9 @@ async fn assign_from_readable<D: Datastore>(
                 demands.push(Demand { pools, ..Demand::any(version, 1) });
             }
             let assigned = ipam.auto_assign(inputs, &AutoAssign::workload(demands), lease).await?;
+            for unsound in &assigned.unsound {
+                call.log.warning("passed over a block: repair or delete it", &[("reason", Text(unsound))]);
+            }
             if let Some(shortfall) = assigned.shortfalls.first() {
                 return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(shortfall.advice.clone()));
             }

@@ -119,6 +119,9 @@ pub(crate) fn availability(pools: &[IpPool], version: IpVersion) -> Vec<Verdict>
 /// No pool is left, or one that is asked for cannot be used, or a selector cannot be read. The text is the established
 /// implementation's; [`Error::advice`] has the verdicts.
 pub(crate) fn select(inputs: &Inputs, owner: &str, wish: Wish<'_>) -> Result<Selection, Error> {
+    if wish.requested.iter().any(|pool| cidr::version(pool) != wish.version) {
+        return Err(Error::WrongFamily { version: wish.version, other: IpVersion::other(wish.version) });
+    }
     let of_family = || inputs.pools.iter().filter(|pool| pool.version() == wish.version);
     let mut verdicts = Vec::new();
     for pool in of_family() {

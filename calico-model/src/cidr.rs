@@ -23,6 +23,14 @@ impl IpVersion {
         if address.is_ipv4() { IpVersion::V4 } else { IpVersion::V6 }
     }
 
+    /// The other family.
+    pub fn other(self) -> IpVersion {
+        match self {
+            IpVersion::V4 => IpVersion::V6,
+            IpVersion::V6 => IpVersion::V4,
+        }
+    }
+
     /// The number of bits in an address, which is also the prefix length of a single address.
     pub fn bits(self) -> u8 {
         match self {

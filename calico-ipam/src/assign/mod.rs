@@ -98,6 +98,8 @@ pub struct Assigned {
     pub allocations: Vec<Allocation>,
     /// The demands that were not met in full.
     pub shortfalls: Vec<Shortfall>,
+    /// The blocks that were passed over because they cannot be read or contradict themselves, and how.
+    pub unsound: Vec<String>,
 }
 
 impl<D: Datastore> Ipam<D> {
@@ -268,8 +270,9 @@ impl<D: Datastore> Ipam<D> {
 
     /// What came of searches.
     pub(crate) fn collect(owner: &Owner, searches: Vec<Search<'_>>) -> Assigned {
-        let mut assigned = Assigned { allocations: Vec::new(), shortfalls: Vec::new() };
+        let mut assigned = Assigned { allocations: Vec::new(), shortfalls: Vec::new(), unsound: Vec::new() };
         for search in searches {
+            assigned.unsound.extend(search.trace.unsound());
             if search.missing() > 0 {
                 assigned.shortfalls.push(search.shortfall(owner));
             }

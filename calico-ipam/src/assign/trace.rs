@@ -113,6 +113,13 @@ impl Trace {
         }
     }
 
+    /// What is wrong with the blocks that cannot be used because of what they hold.
+    pub(crate) fn unsound(&self) -> impl Iterator<Item = String> {
+        let is_unsound = |decision: &Decision| matches!(decision, Decision::Inconsistent(_) | Decision::Malformed(_));
+        let unsound = self.blocks.iter().filter(move |considered| is_unsound(&considered.decision));
+        unsound.map(|considered| format!("block {}: {}", considered.block, considered.decision))
+    }
+
     /// For each pool that was searched, what was found in it.
     pub(crate) fn rooms(&self, owner: &str) -> Vec<String> {
         let searched = self.pools.iter().filter(|verdict| verdict.answer == Answer::Chosen);
@@ -126,9 +133,8 @@ impl Trace {
             blocks += 1;
             others += usize::from(considered.owner.as_deref() != Some(owner));
         }
-        format!(
-            "pool {} ({}): {blocks} blocks looked at, {others} of them not this host's; {room}",
-            pool.pool, pool.cidr
-        )
+        let blocks = if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") };
+        let others = if others == 0 { "none".to_owned() } else { others.to_string() };
+        format!("pool {} ({}): {blocks} looked at, {others} of others; {room}", pool.pool, pool.cidr)
     }
 }

@@ -16,7 +16,7 @@ pub struct Difference {
 /// What is there instead of what was recorded.
 #[derive(Debug)]
 pub enum Ours {
-    /// The error has these details; the recorded one has none.
+    /// The error has these details; the recorded one has none. `{pool}` is the name of the pool there is.
     Details(&'static str),
     /// An error, where the recorded call succeeded: its code, message and details.
     Refusal(u32, &'static str, &'static str),
@@ -34,28 +34,31 @@ pub const DIFFERENCES: &[Difference] = &[
     Difference {
         scenario: "ipam-alone",
         step: 3,
-        ours: Ours::Details("enabled pools: 192.168.0.0/16"),
+        ours: Ours::Details("pools: {pool} (192.168.0.0/16) is enabled"),
         reason: "the message does not say which addresses could be asked for",
     },
     Difference {
         scenario: "no-pools",
         step: 0,
         ours: Ours::Details(
-            "the datastore has no enabled IPv4 pool with a usable block size (20 to 32, 116 to 128): create one \
-                  (with datastore_type local: name its CIDR in ipam.ipv4_pools)",
+            "IPv4 pools: there are none. Create or enable one with a usable block size, 20 to 32 or 116 to 128 (with \
+                  datastore_type local: name its CIDR in ipam.ipv4_pools)",
         ),
         reason: "the message does not say what makes a pool qualified",
     },
     Difference {
         scenario: "full-pool",
         step: 0,
-        ours: Ours::Details("add a pool, or delete containers that are no longer needed"),
+        ours: Ours::Details(
+            "pool {pool} (10.77.0.0/26): 1 block looked at, none of others; 64 addresses used, 0 cooling down, 0 reserved, \
+                  0 free; add a pool, or delete containers that are no longer needed",
+        ),
         reason: "the message does not say what to do",
     },
     Difference {
         scenario: "bad-pool",
         step: 0,
-        ours: Ours::Details("enabled pools: 192.168.0.0/16"),
+        ours: Ours::Details("pools: {pool} (192.168.0.0/16) was not asked for"),
         reason: "the message does not say which pools could be asked for",
     },
     Difference {

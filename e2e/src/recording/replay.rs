@@ -83,6 +83,16 @@ impl Replay<'_> {
         }
     }
 
+    /// The name of the pool there is: the embedded store gives its own one another than it was recorded with.
+    fn pool(&self) -> String {
+        let paths: Vec<String> = match &self.etcd {
+            Some(etcd) => etcd.dump().into_keys().collect(),
+            None => self.host.stored().0.into_keys().collect(),
+        };
+        let name = |path: &String| Some(path.split_once("/ippools/")?.1.to_owned());
+        paths.iter().find_map(name).unwrap_or_default()
+    }
+
     /// The embedded store makes its own pools, node and settings, and knows only what it has a use for.
     fn comparable(&self, objects: &Objects) -> Objects {
         let mut objects = objects.clone();
@@ -99,7 +109,7 @@ impl Replay<'_> {
                 Ours::Details(details) => {
                     let mut error = parse(&expected);
                     assert_eq!(error.get("details"), None, "{what}: {difference:?}");
-                    error["details"] = json!(details);
+                    error["details"] = json!(details.replace("{pool}", &self.pool()));
                     expected = go_json::to_pretty(&error);
                 }
                 Ours::Refusal(code, msg, details) => {

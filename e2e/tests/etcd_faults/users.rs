@@ -172,6 +172,7 @@ fn the_least_role_is_enough() {
         resources("read", "clusterinformations"),
         resources("read", "nodes"),
         resources("read", "ippools"),
+        resources("read", "ipreservations"),
         ipam("read", "config"),
         resources("readwrite", "profiles"),
         resources("readwrite", "workloadendpoints"),

@@ -1,0 +1,8 @@
+//! Every rule of allocation, one by one, on a store of its own.
+
+mod affinities;
+mod assign;
+mod explain;
+mod handles;
+mod selection;
+mod world;
