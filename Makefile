@@ -7,6 +7,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler. portmap, which a test calls: iptables.
 PACKAGES := busybox-static gcc iproute2 iptables libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
 CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
 
 # The servers that tests run against are built once, into a cache that all checkouts share. e2e/src/servers.rs finds
 # them by the same rule.
@@ -32,10 +33,16 @@ DATASTORE ?= local
 PLUGINS ?= bin
 DATASTORES ?= etcd local
 N ?= 100
+# How long fuzz tries each target, and with which random inputs.
+SECONDS ?= 20
+FUZZ_SEED ?= 20261123
+FUZZ := $(or $(CARGO_TARGET_DIR),target)/fuzz
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test bench servers lint deps deps-lint check-datastore check-rust check-build check-root check-lint
+.PHONY: help build demo test bench servers lint fuzz deps deps-lint deps-fuzz
+.PHONY: check-datastore check-rust check-build check-root check-lint check-fuzz
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up; also DATASTORE=etcd (root)'
@@ -44,8 +51,10 @@ help:
 	@echo 'make build      leaves the static executables in bin/'
 	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
+	@echo 'make fuzz       throws random inputs at what reads stored data, $(SECONDS) s for each of: $(FUZZ_TARGETS); also SECONDS=600'
 	@echo 'make deps       installs what build, demo, test and bench need (Debian, root)'
 	@echo 'make deps-lint  builds cargo-deny, which only lint needs'
+	@echo 'make deps-fuzz  builds cargo-fuzz and installs g++ (Debian, root), which only fuzz needs'
 
 ## What is installed ------------------------------------------------------------------------------------------------
 
@@ -66,6 +75,14 @@ deps: check-rust
 deps-lint: check-rust
 	@cargo deny --version 2>/dev/null | grep -qF ' $(CARGO_DENY)' || \
 	    { echo 'deps-lint: building cargo-deny $(CARGO_DENY)'; cargo install --quiet --locked cargo-deny@$(CARGO_DENY); }
+
+deps-fuzz: check-rust
+	@command -v c++ >/dev/null || { \
+	    [ "$$(id -u)" = 0 ] || { echo 'deps-fuzz installs the Debian package g++: run it as root'; exit 1; }; \
+	    echo 'deps-fuzz: installing the Debian package g++'; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++; }
+	@cargo fuzz --version 2>/dev/null | grep -qF ' $(CARGO_FUZZ)' || \
+	    { echo 'deps-fuzz: building cargo-fuzz $(CARGO_FUZZ)'; cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ); }
 
 # demo, test and bench are one command on a fresh machine: they install for themselves where that is possible.
 ifeq ($(shell id -u)$(shell command -v apt-get >/dev/null && echo apt),0apt)
@@ -92,6 +109,11 @@ check-root:
 check-lint: check-rust
 	@cargo deny --version >/dev/null 2>&1 || \
 	    { echo 'cargo-deny is missing: cargo install --locked cargo-deny@$(CARGO_DENY)   (or: make deps-lint)'; exit 1; }
+
+check-fuzz: check-rust
+	@command -v c++ >/dev/null || { echo 'c++ is missing: apt-get install g++   (or, as root: make deps-fuzz)'; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || \
+	    { echo 'cargo-fuzz is missing: cargo install --locked cargo-fuzz@$(CARGO_FUZZ)   (or: make deps-fuzz)'; exit 1; }
 
 ## What tests run against -------------------------------------------------------------------------------------------
 
@@ -203,6 +225,21 @@ bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) $(if $(filte
 
 lint: check-lint
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --document-private-items --quiet
 	cargo deny --log-level error check bans licenses sources
+
+# Without a sanitizer: that would need a nightly toolchain, to look for what safe Rust cannot do. Every run starts from
+# the checked-in seeds, so that FUZZ_SEED means the same everywhere. An input that fails is kept in fuzz/artifacts.
+fuzz: check-fuzz
+	@cargo fetch --quiet --locked --manifest-path fuzz/Cargo.toml
+	@cargo fuzz build --sanitizer none --target-dir $(FUZZ)
+	@echo 'fuzz: FUZZ_SEED=$(FUZZ_SEED) SECONDS=$(SECONDS)'
+	@set -eu; for target in $(FUZZ_TARGETS); do \
+	    corpus=$(FUZZ)/corpus/$$target; log=$(FUZZ)/$$target.log; rm -rf $$corpus; mkdir -p $$corpus; \
+	    cargo fuzz run --sanitizer none --target-dir $(FUZZ) $$target $$corpus fuzz/seeds/$$target -- \
+	        -max_total_time=$(SECONDS) -seed=$(FUZZ_SEED) -timeout=10 -verbosity=0 -print_final_stats=1 \
+	        >$$log 2>&1 || { cat $$log; echo "fuzz: $$target failed"; exit 1; }; \
+	    echo "fuzz: $$target: $$(sed -n 's/^stat::number_of_executed_units: *//p' $$log) inputs"; \
+	done
