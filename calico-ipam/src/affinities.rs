@@ -28,24 +28,30 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// What to read.
-    pub fn wants(owner: &Owner) -> Vec<Want> {
-        let node = match owner {
-            Owner::Host(node) => Some(Want::Get(Key::resource(Kind::Node, node))),
-            Owner::Virtual(_) => None,
-        };
-        [Want::Get(Key::IpamConfig), Want::List(Listing::Resources(Kind::IpPool))].into_iter().chain(node).collect()
+    /// What to read; where only the settings may be read, blocks are kept.
+    pub fn wants(owner: &Owner, all: bool) -> Vec<Want> {
+        let mut wants = vec![Want::Get(Key::IpamConfig)];
+        if all {
+            wants.push(Want::List(Listing::Resources(Kind::IpPool)));
+            if let Owner::Host(node) = owner {
+                wants.push(Want::Get(Key::resource(Kind::Node, node)));
+            }
+        }
+        wants
     }
 
     /// Takes the answers to [`Setting::wants`]. What cannot be read there does not keep an address from being released.
-    pub fn take(owner: &Owner, answers: &mut Answers) -> Setting {
+    pub fn take(owner: &Owner, all: bool, answers: &mut Answers) -> Setting {
         let config = answers.get::<IpamConfig>().ok().flatten().map(|stored| stored.value).unwrap_or_default();
-        let pools = answers.list().into_iter().map(|stored| stored.value).collect();
-        let node = match owner {
-            Owner::Host(_) => answers.get::<Node>().ok().flatten(),
-            Owner::Virtual(_) => None,
-        };
-        Setting { config, pools, labels: node.map(|stored| stored.value.metadata.labels) }
+        let mut setting = Setting { config, ..Setting::default() };
+        if all {
+            setting.pools = answers.list().into_iter().map(|stored| stored.value).collect();
+            if let Owner::Host(_) = owner {
+                let node = answers.get::<Node>().ok().flatten();
+                setting.labels = node.map(|stored| stored.value.metadata.labels);
+            }
+        }
+        setting
     }
 }
 

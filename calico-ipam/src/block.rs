@@ -60,7 +60,7 @@ pub struct Room {
 impl std::fmt::Display for Room {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Room { used, cooling, reserved, free } = self;
-        write!(f, "{used} addresses used, {cooling} cooling down, {reserved} reserved, {free} free")
+        write!(f, "addresses: {used} used, {cooling} cooling down, {reserved} reserved, {free} free")
     }
 }
 

@@ -33,12 +33,11 @@ impl Inputs {
             Want::Get(Key::IpamConfig),
             Want::List(Listing::Resources(Kind::IpPool)),
             Want::List(Listing::Resources(Kind::IpReservation)),
-            affinities(IpVersion::V4),
-            affinities(IpVersion::V6),
         ];
         if let Owner::Host(node) = owner {
             wants.push(Want::Get(Key::resource(Kind::Node, node)));
         }
+        wants.extend(IpVersion::BOTH.map(affinities));
         wants
     }
 
@@ -52,8 +51,6 @@ impl Inputs {
         let pools = pools.into_iter().map(|stored| stored.value).collect();
         let reserved: Vec<Stored<IpReservation>> = answers.list();
         let reservations = Reservations::new(reserved.iter().map(|stored| &stored.value));
-        let mut affinities: Vec<Stored<Affinity>> = answers.list();
-        affinities.extend(answers.list());
         let labels = match owner {
             Owner::Host(node) => {
                 let known = answers.get::<Node>()?;
@@ -61,6 +58,8 @@ impl Inputs {
             }
             Owner::Virtual(_) => BTreeMap::new(),
         };
+        let mut affinities: Vec<Stored<Affinity>> = answers.list();
+        affinities.extend(answers.list());
         Ok(Inputs { config, labels, pools, malformed_pools, reservations, affinities })
     }
 }

@@ -73,30 +73,35 @@ impl<D: Datastore> Ipam<D> {
         blocks: Vec<IpNetwork>,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let block_wants: Vec<Want> = Setting::wants(&self.owner)
-            .into_iter()
-            .chain(blocks.iter().map(|&block| Want::Get(Key::Block(block))))
-            .collect();
-        let all_wants: Vec<Want> =
-            [Want::Get(Key::Handle(handle.to_owned()))].into_iter().chain(block_wants.clone()).collect();
-        let is_shared = is_of_vm(handle);
-        let mut known = Some(known);
+        let handle_want = Want::Get(Key::Handle(handle.to_owned()));
+        let (is_shared, mut known, mut may_read_all) = (is_of_vm(handle), Some(known), true);
         let mut last = String::new();
         for _ in 0..RETRIES {
-            let (counted, mut answers) = match known.take() {
-                Some(counted) => (counted, self.store.read(&block_wants).await?),
-                None => {
-                    let mut answers = self.store.read(&all_wants).await?;
-                    (answers.get()?, answers)
+            let block_wants = blocks.iter().map(|&block| Want::Get(Key::Block(block)));
+            let wants: Vec<Want> = Setting::wants(&self.owner, may_read_all)
+                .into_iter()
+                .chain(block_wants)
+                .chain(known.is_none().then(|| handle_want.clone()))
+                .collect();
+            let mut answers = match self.store.read(&wants).await {
+                Err(calico_datastore::Error::Forbidden { .. }) if may_read_all => {
+                    may_read_all = false;
+                    continue;
                 }
+                answers => answers?,
             };
-            let setting = Setting::take(&self.owner, &mut answers);
+            let setting = Setting::take(&self.owner, may_read_all, &mut answers);
             let cooldown = self.cooldown(&setting.config);
+            let found: Vec<Result<Option<Stored<Block>>, _>> = blocks.iter().map(|_| answers.get::<Block>()).collect();
+            let counted = match known.take() {
+                Some(counted) => counted,
+                None => answers.get()?,
+            };
             let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
             let (mut writes, mut emptied) = (Vec::new(), Vec::new());
             let mut unreadable = Ok(());
-            for block in &blocks {
-                match answers.get::<Block>() {
+            for (block, found) in blocks.iter().zip(found) {
+                match found {
                     Ok(Some(stored)) => {
                         let taken = take_back(stored, handle, cooldown, &chosen);
                         if is_shared {

@@ -136,7 +136,7 @@ impl<D: Datastore> Ipam<D> {
         lease: &Lease,
     ) -> Result<(), Error> {
         let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
-        let mut last = String::new();
+        let (mut last, mut full) = (String::new(), None);
         for _ in 0..RETRIES {
             self.find_blocks(searches, lease).await?;
             let plan: Vec<Change> = searches.iter_mut().filter_map(|search| search.plan(lease)).collect();
@@ -157,7 +157,7 @@ impl<D: Datastore> Ipam<D> {
                 }
                 Committed::HandleIsFull(version, held) => {
                     self.take_what_is_held(searches, version, lease).await?;
-                    last = format!("handle {} has {held} addresses", lease.handle());
+                    full = Some(held);
                     0
                 }
             };
@@ -173,7 +173,11 @@ impl<D: Datastore> Ipam<D> {
                 }
             }
         }
-        Err(Error::RetriesUsedUp { last })
+        Err(match (full, request.most_for_handle) {
+            // It counts addresses that it does not have, or that another host's call is still about to assign.
+            (Some(held), Some(most)) => Error::HandleIsFull { handle: lease.handle().to_owned(), held, most },
+            _ => Error::RetriesUsedUp { last },
+        })
     }
 
     /// Where a handle may not have more addresses: those that it has are what is assigned.

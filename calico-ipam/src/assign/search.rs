@@ -176,6 +176,7 @@ impl<'a> Search<'a> {
 
     /// Takes note that the planned change was made. What is still missing is not in that block.
     pub fn made(&mut self, change: Change) {
+        self.trace.used(change.before.value.cidr, block::room(&change.after, &self.inputs.reservations));
         self.got.extend(change.allocations());
         self.current = None;
     }

@@ -16,7 +16,7 @@ pub struct Considered {
     pub block: IpNetwork,
     /// Who owns it, as its `affinity` says; `None` where nobody does.
     pub owner: Option<String>,
-    /// How its addresses were used when it was read.
+    /// How its addresses are used, including what is taken now.
     pub room: Room,
     /// Whether addresses were taken from it, and if not, why.
     pub decision: Decision,
@@ -113,6 +113,13 @@ impl Trace {
         }
     }
 
+    /// Changes how the addresses of a block are used.
+    pub(crate) fn used(&mut self, block: IpNetwork, room: Room) {
+        if let Some(&place) = self.places.get(&block) {
+            self.blocks[place].room = room;
+        }
+    }
+
     /// What is wrong with the blocks that cannot be used because of what they hold.
     pub(crate) fn unsound(&self) -> impl Iterator<Item = String> {
         let is_unsound = |decision: &Decision| matches!(decision, Decision::Inconsistent(_) | Decision::Malformed(_));
@@ -128,7 +135,8 @@ impl Trace {
 
     fn room_of(&self, pool: &Verdict, owner: &str) -> String {
         let (mut room, mut blocks, mut others) = (Room::default(), 0, 0);
-        for considered in self.blocks.iter().filter(|considered| cidr::contains(&pool.cidr, &considered.block)) {
+        let in_pool = |considered: &&Considered| cidr::contains(&pool.cidr, &considered.block);
+        for considered in self.blocks.iter().filter(in_pool).filter(|it| it.decision != Decision::Reserved) {
             room += considered.room;
             blocks += 1;
             others += usize::from(considered.owner.as_deref() != Some(owner));

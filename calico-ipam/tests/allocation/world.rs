@@ -7,9 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
-use calico_ipam::{
-    Allocation, AssignAddress, Assigned, AutoAssign, Demand, Error, Explanation, Ipam, Lease, audit,
-};
+use calico_ipam::{Allocation, AssignAddress, Assigned, AutoAssign, Demand, Error, Explanation, Ipam, Lease, audit};
 use calico_model::{
     Affinity, Block, Handle, IpPool, IpReservation, IpVersion, IpamConfig, Key, Kind, Listing, Node, Object, Owner,
 };
@@ -200,7 +198,8 @@ impl World {
     /// Asserts that what is stored agrees. There are no endpoints here.
     pub async fn assert_sound(&self) {
         let findings = audit(&self.store).await.unwrap();
-        let serious: Vec<String> = findings.iter().map(ToString::to_string).filter(|f| !f.contains("no endpoint")).collect();
+        let serious: Vec<String> =
+            findings.iter().map(ToString::to_string).filter(|f| !f.contains("no endpoint")).collect();
         assert_eq!(serious, [""; 0]);
     }
 }

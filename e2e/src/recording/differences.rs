@@ -50,7 +50,7 @@ pub const DIFFERENCES: &[Difference] = &[
         scenario: "full-pool",
         step: 0,
         ours: Ours::Details(
-            "pool {pool} (10.77.0.0/26): 1 block looked at, none of others; 64 addresses used, 0 cooling down, 0 reserved, \
+            "pool {pool} (10.77.0.0/26): 1 block looked at, none of others; addresses: 64 used, 0 cooling down, 0 reserved, \
                   0 free; add a pool, or delete containers that are no longer needed",
         ),
         reason: "the message does not say what to do",

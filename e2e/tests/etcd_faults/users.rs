@@ -109,7 +109,7 @@ fn what_may_not_be_read_is_named() {
     ];
     cluster.assert_add_refused(&cluster.good(), unchanged, &words);
     assert_eq!(cluster.etcd.dump(), stored);
-    // DEL needs no pool.
+    // DEL reads pools, but does without.
     cluster.del(&connected, &cluster.good()).run().result();
 
     cluster.grant(&most[..1], &[]);
