@@ -28,6 +28,11 @@ impl Deadline {
         if other.end < self.end { other } else { *self }
     }
 
+    /// The time until then.
+    pub(crate) fn left(&self) -> Duration {
+        self.end.saturating_duration_since(Instant::now())
+    }
+
     /// Waits for `work`, but not beyond the deadline: then it is dropped and the answer is `None`.
     pub async fn bound<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         timeout_at(self.end, work).await.ok()

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use calico_datastore::etcd::{self, Etcd};
+use calico_datastore::etcd::{self, Etcd, Members};
 use calico_datastore::local::{self, Local};
 use calico_datastore::{Deadline, Store};
 use cni_spec::Fields;
@@ -15,7 +15,7 @@ use crate::variables::{Variable, Variables};
 const NO_KUBERNETES: &str = "this release keeps its objects in etcd (datastore_type \"etcdv3\", with etcd_endpoints) or on this host (datastore_type \"local\")";
 
 /// What to do where no etcd server is known.
-const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas (CALICO_ETCD_ENDPOINTS, even if empty, overrides both)";
+const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas (CALICO_ETCD_ENDPOINTS, even if empty, overrides both); or etcd_discovery_srv, a domain with SRV records of the servers";
 
 /// Which datastore.
 #[derive(Debug, Clone)]
@@ -93,26 +93,28 @@ impl Sources<'_> {
         Ok(Some(self.text(key, variable)?).filter(|path| !path.is_empty()).map(PathBuf::from))
     }
 
-    fn etcd(&self) -> Result<etcd::Settings, Error> {
+    fn members(&self) -> Result<Members, Error> {
         let listed = self.endpoints()?;
-        let discovery = self.text("etcd_discovery_srv", Variable::EtcdDiscoverySrv)?;
-        let refused = |reason: &str, advice| Error::Client { reason: reason.to_owned(), advice };
-        match (listed.is_empty(), discovery.is_empty()) {
-            (false, false) => {
+        let domain = self.text("etcd_discovery_srv", Variable::EtcdDiscoverySrv)?;
+        if domain.is_empty() {
+            let texts = listed.split(',').map(str::trim).filter(|text| !text.is_empty());
+            let urls = texts.map(endpoint).collect::<Result<Vec<_>, _>>()?;
+            return match urls.is_empty() {
+                true => Err(refused("no etcd endpoints specified", NO_ENDPOINTS)),
+                false => Ok(Members::Listed(urls)),
+            };
+        }
+        match listed.is_empty() {
+            true => Ok(Members::OfDomain(domain)),
+            false => {
                 let text = "multiple discovery or bootstrap options specified";
-                return Err(refused(text, "keep etcd_endpoints, and remove etcd_discovery_srv"));
+                Err(refused(text, "keep either etcd_endpoints or etcd_discovery_srv"))
             }
-            (true, false) => {
-                let text = "etcd_discovery_srv is not supported yet";
-                return Err(refused(text, NO_ENDPOINTS));
-            }
-            _ => {}
         }
-        let texts = listed.split(',').map(str::trim).filter(|text| !text.is_empty());
-        let endpoints = texts.map(endpoint).collect::<Result<Vec<_>, _>>()?;
-        if endpoints.is_empty() {
-            return Err(refused("no etcd endpoints specified", NO_ENDPOINTS));
-        }
+    }
+
+    fn etcd(&self) -> Result<etcd::Settings, Error> {
+        let members = self.members()?;
         // There are no keys for these two: they would be readable by all who may read the configuration.
         let name = self.variables.over(Variable::EtcdUsername, None)?;
         let password = self.variables.over(Variable::EtcdPassword, None)?;
@@ -121,10 +123,13 @@ impl Sources<'_> {
             ca_file: self.file("etcd_ca_cert_file", Variable::EtcdCaCertFile)?,
             cert_file: self.file("etcd_cert_file", Variable::EtcdCertFile)?,
             key_file: self.file("etcd_key_file", Variable::EtcdKeyFile)?,
-            endpoints,
+            members,
         };
-        let encrypted = settings.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
-        if encrypted && settings.cert_file.is_some() != settings.key_file.is_some() {
+        let may_encrypt = match &settings.members {
+            Members::Listed(urls) => urls.iter().any(|url| url.starts_with("https:")),
+            Members::OfDomain(_) => true,
+        };
+        if may_encrypt && settings.cert_file.is_some() != settings.key_file.is_some() {
             let text =
                 |file: &Option<PathBuf>| file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
             let (key, cert) = (text(&settings.key_file), text(&settings.cert_file));
@@ -133,6 +138,10 @@ impl Sources<'_> {
         }
         Ok(settings)
     }
+}
+
+fn refused(reason: &str, advice: &'static str) -> Error {
+    Error::Client { reason: reason.to_owned(), advice }
 }
 
 /// One endpoint as a URL of scheme, host and port. Without a scheme it is reached by HTTPS, as upstream does: a password
@@ -180,6 +189,13 @@ mod tests {
         }
     }
 
+    fn urls(settings: &etcd::Settings) -> Vec<String> {
+        match &settings.members {
+            Members::Listed(urls) => urls.clone(),
+            Members::OfDomain(domain) => panic!("they are to be found by {domain}"),
+        }
+    }
+
     fn error<const N: usize>(config: Value, variables: [(&str, &str); N]) -> String {
         read(&config, variables).unwrap_err().to_string()
     }
@@ -188,7 +204,7 @@ mod tests {
     fn the_type_is_named_or_follows_from_the_endpoints() {
         let store = |config: Value, variables: [(&str, &str); 1]| match read(&config, variables) {
             Ok(DatastoreConf::Local(file)) => file.display().to_string(),
-            Ok(DatastoreConf::Etcd(settings)) => settings.endpoints.join(" "),
+            Ok(DatastoreConf::Etcd(settings)) => urls(&settings).join(" "),
             Err(error) => error.to_string(),
         };
         let unset = ("HOME", "/");
@@ -220,7 +236,7 @@ mod tests {
             ("10.0.0.1:2379,[fd00::1]:2379", vec!["https://10.0.0.1:2379", "https://[fd00::1]:2379"]),
             ("http://a:2379/path?x#y", vec!["http://a:2379"]),
         ] {
-            assert_eq!(etcd(json!({"etcd_endpoints": text}), []).endpoints, expected, "{text:?}");
+            assert_eq!(urls(&etcd(json!({"etcd_endpoints": text}), [])), expected, "{text:?}");
         }
         for (text, words) in [
             ("", "no etcd endpoints specified"),
@@ -243,9 +259,26 @@ mod tests {
     fn one_way_to_find_the_servers() {
         let both = json!({"etcd_endpoints": "http://a:1", "etcd_discovery_srv": "example.org"});
         assert_eq!(error(both, []), "error creating calico client: multiple discovery or bootstrap options specified");
-        let typed = json!({"datastore_type": "etcdv3", "etcd_discovery_srv": "example.org"});
-        assert_eq!(error(typed, []), "error creating calico client: etcd_discovery_srv is not supported yet");
         assert!(error(json!({"etcd_endpoints": "http://a:1"}), [("ETCD_DISCOVERY_SRV", "x")]).contains("multiple"));
+        let typed = json!({"datastore_type": "etcdv3", "etcd_discovery_srv": "example.org"});
+        let found = |config: &Value, variables: [(&str, &str); 1]| etcd(config.clone(), variables).members;
+        let of = |domain: &str| Members::OfDomain(domain.to_owned());
+        assert_eq!(found(&typed, [("ETCD_DISCOVERY_SRV", "example.net")]), of("example.org"));
+        assert_eq!(found(&typed, [("CALICO_ETCD_DISCOVERY_SRV", "example.net")]), of("example.net"));
+        assert_eq!(
+            found(&json!({"datastore_type": "etcdv3"}), [("ETCD_DISCOVERY_SRV", "example.org.")]),
+            of("example.org.")
+        );
+        // A domain alone does not make it etcd, nor does an empty one.
+        assert!(error(json!({"etcd_discovery_srv": "example.org"}), []).contains("means the Kubernetes API"));
+        let empty = [("CALICO_ETCD_DISCOVERY_SRV", "")];
+        assert!(error(typed, empty).contains("no etcd endpoints specified"));
+    }
+
+    #[test]
+    fn servers_still_to_be_found_may_be_encrypted() {
+        let config = json!({"datastore_type": "etcdv3", "etcd_discovery_srv": "a", "etcd_cert_file": "/cert"});
+        assert!(error(config, []).contains("KeyFile and CertFile must both be present[key: , cert: /cert]"));
     }
 
     #[test]

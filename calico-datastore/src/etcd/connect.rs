@@ -13,7 +13,7 @@ use tonic::transport::{Endpoint, Uri};
 use tower::service_fn;
 
 use super::first_word::first_word;
-use super::settings::Settings;
+use super::settings::{Members, Settings};
 use super::tls;
 use super::trouble::{Kind, Subject, Trouble};
 use super::way::Way;
@@ -56,6 +56,8 @@ pub struct Connector {
     careful: Cell<bool>,
     /// The files of the settings, for messages about certificates.
     files: String,
+    /// Where the members are known from, for messages, unless they are listed.
+    origin: String,
 }
 
 #[derive(Clone)]
@@ -73,24 +75,26 @@ struct Attempts {
 }
 
 impl Connector {
-    /// Checks the settings and reads the certificates.
-    pub fn new(settings: &Settings) -> Result<Connector, Error> {
+    /// Checks the members' URLs and reads the certificates. `first` is the member to begin with.
+    pub fn new(settings: &Settings, urls: &[String], first: usize) -> Result<Connector, Error> {
         let is_encrypted = |url: &String| url.starts_with("https://");
-        let config = settings.endpoints.iter().any(is_encrypted).then(|| tls::config(settings)).transpose()?;
+        let config = urls.iter().any(is_encrypted).then(|| tls::config(settings)).transpose()?;
         let of_url = |url: &String| member(url, config.clone().filter(|_| is_encrypted(url)));
-        let members = settings.endpoints.iter().map(of_url).collect::<Result<Vec<_>, _>>()?;
+        let members = urls.iter().map(of_url).collect::<Result<Vec<_>, _>>()?;
         let files = tls::files(settings);
-        // The calls of all hosts spread over the members.
-        let first = std::process::id() as usize % members.len().max(1);
+        let origin = match &settings.members {
+            Members::Listed(_) => String::new(),
+            Members::OfDomain(domain) => format!(" (by the SRV records of {domain})"),
+        };
         let attempts = RefCell::new(members.iter().map(|_| Attempts::default()).collect());
         let (first, user) = (Cell::new(first), settings.user.clone());
-        Ok(Connector { members, user, first, attempts, careful: Cell::new(false), files })
+        Ok(Connector { members, user, first, attempts, careful: Cell::new(false), files, origin })
     }
 
     /// All members, for messages.
     pub fn name(&self) -> String {
         let urls: Vec<&str> = self.members.iter().map(|member| member.url.as_str()).collect();
-        format!("etcd at {}", urls.join(", "))
+        format!("etcd at {}{}", urls.join(", "), self.origin)
     }
 
     /// The address of a member.
@@ -202,7 +206,7 @@ impl Connector {
             }
             Some(Trouble { advice, .. }) => Error::Unreachable { doing: "connect to", store, reason, advice },
             None => {
-                let advice = "check etcd_endpoints, and that this host reaches them";
+                let advice = "check etcd_endpoints (or the SRV records), and that this host reaches them";
                 Error::Unreachable { doing: "connect to", store, reason, advice }
             }
         }

@@ -4,8 +4,12 @@
 //! that the write expects. Questions may be asked again, of another member; a commit is sent once.
 
 mod connect;
+mod discovery;
+mod dns;
 mod first_word;
+mod lookup;
 mod request;
+mod resolv_conf;
 mod settings;
 mod tls;
 mod trouble;
@@ -24,7 +28,7 @@ use crate::encode::encode;
 use crate::error::Error;
 use connect::{Connection, Connector};
 use request::{Failed, MAX_OPERATIONS};
-pub use settings::Settings;
+pub use settings::{Members, Settings};
 use trouble::{Kind, Subject, Trouble};
 
 /// How long a member may leave a question unanswered before another one is asked.
@@ -46,13 +50,22 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Connects to a member, and authenticates.
+    /// Finds the members where they are not listed, connects to one, and authenticates.
     ///
     /// # Errors
-    /// Settings that cannot be used; or no member that answers within ten seconds or by the deadline, whichever is
-    /// first: then the error says what each of them did.
+    /// Settings that cannot be used; or no member that is found and answers within ten seconds or by the deadline,
+    /// whichever is first: then the error says what each of them did, or each name server.
     pub async fn open(settings: &Settings, deadline: Deadline) -> Result<Etcd, Error> {
-        let connector = Connector::new(settings)?;
+        let deadline = deadline.at_most(connect::TIME);
+        // The calls of all hosts spread over the members.
+        let process = std::process::id();
+        let connector = match &settings.members {
+            Members::Listed(urls) => Connector::new(settings, urls, process as usize % urls.len().max(1))?,
+            Members::OfDomain(domain) => {
+                let urls = discovery::find(domain, process, deadline).await?;
+                Connector::new(settings, &urls, 0)?
+            }
+        };
         let connection = connector.connect(deadline).await?;
         Ok(Etcd { connector, connection: RefCell::new(Some(connection)) })
     }

@@ -3,11 +3,20 @@
 use std::fmt;
 use std::path::PathBuf;
 
+/// How the members are known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Members {
+    /// Their URLs: `http` or `https` in lower case, host and port; at least one.
+    Listed(Vec<String>),
+    /// The domain whose SRV records tell.
+    OfDomain(String),
+}
+
 /// What a connection needs to know.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The servers' URLs: `http` or `https` in lower case, host and port; at least one.
-    pub endpoints: Vec<String>,
+    /// The members.
+    pub members: Members,
     /// Name and password, where both are known.
     pub user: Option<(String, String)>,
     /// The certificates that sign the servers'. PEM, as the other two.
@@ -18,11 +27,18 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// A connection to these members without user and certificates.
+    pub fn to(members: Members) -> Settings {
+        Settings { members, user: None, ca_file: None, cert_file: None, key_file: None }
+    }
+}
+
 /// Without the password: settings are part of what is printed when something is wrong with a configuration.
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("endpoints", &self.endpoints)
+            .field("members", &self.members)
             .field("user", &self.user.as_ref().map(|(name, _)| name))
             .field("ca_file", &self.ca_file)
             .field("cert_file", &self.cert_file)
@@ -38,7 +54,8 @@ mod tests {
     #[test]
     fn the_password_is_not_printed() {
         let user = Some(("calico".to_owned(), "swordfish".to_owned()));
-        let settings = Settings { endpoints: vec!["http://127.0.0.1:2379".to_owned()], user, ..Settings::default() };
+        let members = Members::Listed(vec!["http://127.0.0.1:2379".to_owned()]);
+        let settings = Settings { user, ..Settings::to(members) };
         let text = format!("{settings:?} {settings:#?}");
         assert!(text.contains("calico") && text.contains("127.0.0.1") && !text.contains("swordfish"), "{text}");
     }

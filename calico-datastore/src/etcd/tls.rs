@@ -80,17 +80,20 @@ fn unusable(setting: &str, path: &Path, reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::Members;
     use super::*;
 
-    fn error(settings: Settings) -> String {
+    fn error(path: &str) -> String {
+        let ca_file = Some(path.into());
+        let settings = Settings { ca_file, ..Settings::to(Members::Listed(Vec::new())) };
         config(&settings).expect_err("the settings are unusable").to_string()
     }
 
     #[test]
     fn files_that_are_none_are_named() {
-        let missing = error(Settings { ca_file: Some("/nowhere/ca.pem".into()), ..Settings::default() });
+        let missing = error("/nowhere/ca.pem");
         assert!(missing.contains("etcd_ca_cert_file /nowhere/ca.pem: No such file"), "{missing}");
-        let other = error(Settings { ca_file: Some("/proc/self/cmdline".into()), ..Settings::default() });
+        let other = error("/proc/self/cmdline");
         assert!(other.contains("/proc/self/cmdline: there is no CERTIFICATE in it"), "{other}");
     }
 }

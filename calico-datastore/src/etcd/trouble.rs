@@ -49,7 +49,7 @@ pub struct Trouble {
 }
 
 /// What to do where nothing better is known.
-const GENERAL: &str = "check etcd_endpoints, and that etcd is healthy (etcdctl endpoint health)";
+const GENERAL: &str = "check etcd_endpoints (or the SRV records), and that etcd is healthy (etcdctl endpoint health)";
 /// What to do where a member does not understand TLS.
 const PLAIN: &str = "does it expect http:// in etcd_endpoints?";
 
@@ -78,9 +78,9 @@ impl Trouble {
             Some(rustls::Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => refused("set etcd_ca_cert_file to the CA that signed the certificates of etcd's members"),
-            Some(rustls::Error::InvalidCertificate(_)) => {
-                refused("renew the certificates of etcd's members, for the names and addresses in etcd_endpoints")
-            }
+            Some(rustls::Error::InvalidCertificate(_)) => refused(
+                "renew the certificates of etcd's members, for the names and addresses in etcd_endpoints (or in the SRV records)",
+            ),
             Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
                 refused("etcd wants a client certificate: set etcd_cert_file and etcd_key_file")
             }

@@ -2,7 +2,7 @@
 //!
 //! `contract <url>`: all checks, on an etcd that is otherwise empty. The first failure ends it.
 
-use calico_datastore::etcd::{Etcd, Settings};
+use calico_datastore::etcd::{Etcd, Members, Settings};
 use calico_datastore::{Answers, Datastore, Deadline, Error, Expect, Outcome, Revision, Want, Write};
 use calico_model::{Handle, Key, Kind, Listing, Profile, Resource};
 
@@ -28,7 +28,7 @@ fn main() {
 }
 
 async fn open(url: &str) -> Result<Etcd, Error> {
-    let settings = Settings { endpoints: vec![url.to_owned()], ..Settings::default() };
+    let settings = Settings::to(Members::Listed(vec![url.to_owned()]));
     Etcd::open(&settings, Deadline::after(std::time::Duration::from_secs(5))).await
 }
 
