@@ -24,6 +24,9 @@ const ROOT: (&str, &str) = ("root", "root-secret");
 /// What a member of any release logs when clients may come.
 const READY: &str = "serving client traffic";
 
+/// A name of every server, for its certificate. Who asks for it needs a name server that knows it.
+const SERVER_NAME: &str = "etcd.example.org";
+
 /// What kind of etcd to start: by default, one member of the newest release, open to everybody.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -81,7 +84,7 @@ impl Tls {
         std::fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let authority = Authority::new(&folder, "authority");
         Tls {
-            server: authority.issue("server", "etcd", &SERVERS, expired),
+            server: authority.issue("server", "etcd", &[&SERVERS[..], &[SERVER_NAME]].concat(), expired),
             client: authority.issue("client", USER.0, &[], false),
             expired: authority.issue("expired-client", USER.0, &[], true),
             foreign: Authority::new(&folder, "foreign-authority").issue("foreign-client", USER.0, &[], false),

@@ -71,6 +71,13 @@ impl Host {
         self.folder.join("calico.db")
     }
 
+    /// Gives the host this text as its `/etc/resolv.conf`.
+    pub fn set_resolver(&self, text: &str) {
+        let file = self.folder.join("resolv.conf");
+        std::fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+        self.run("mount", &["--bind", "/var/lib/calico/resolv.conf", "/etc/resolv.conf"]);
+    }
+
     /// Creates a container's network namespace.
     pub fn container(&self, id: &str) -> Container<'_> {
         Container::create(self, id)

@@ -36,14 +36,18 @@ impl Authority {
         Authority { folder: folder.to_owned(), file, issuer }
     }
 
-    /// A certificate for a client, or for a server at `addresses`, named `name`. Its files are called `file`.
-    pub(crate) fn issue(&self, file: &str, name: &str, addresses: &[&str], expired: bool) -> Identity {
+    /// A certificate for a client, or for a server at `hosts`, addresses or names; named `name`. Its files are called
+    /// `file`.
+    pub(crate) fn issue(&self, file: &str, name: &str, hosts: &[&str], expired: bool) -> Identity {
         let mut params = params(name);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // etcd is a client of its own.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        let parse = |address: &&str| SanType::IpAddress(address.parse::<IpAddr>().expect("an IP address"));
-        params.subject_alt_names = addresses.iter().map(parse).collect();
+        let parse = |host: &&str| match host.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName((*host).try_into().expect("a name in ASCII")),
+        };
+        params.subject_alt_names = hosts.iter().map(parse).collect();
         if expired {
             params.not_after = date_time_ymd(2001, 1, 1);
         }

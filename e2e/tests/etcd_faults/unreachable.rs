@@ -98,9 +98,7 @@ fn a_name_server_that_says_nothing_is_not_waited_for() {
     let cluster = Cluster::plain();
     let host = &cluster.host;
     host.run("iptables", &["-A", "INPUT", "-p", "udp", "--dport", "53", "-j", "DROP"]);
-    let resolver = "nameserver 127.0.0.1\noptions timeout:60 attempts:1\n";
-    std::fs::write(host.folder().join("resolv.conf"), resolver).unwrap();
-    host.run("mount", &["--bind", "/var/lib/calico/resolv.conf", "/etc/resolv.conf"]);
+    host.set_resolver("nameserver 127.0.0.1\noptions timeout:60 attempts:1\n");
     let changes = json!({ "etcd_endpoints": "http://etcd.example:2379", "timeout_seconds": 1 });
     let container = cluster.container();
     for call in [cluster.add(&container, &cluster.with(changes.clone())), cluster.test(&cluster.with(changes))] {
