@@ -66,6 +66,10 @@ pub enum Error {
     RetriesUsedUp { last: String },
     #[error("cannot use block {block}: {reason}")]
     Inconsistent { block: IpNetwork, reason: String },
+    #[error("Cannot disable 'StrictAffinity' and 'AutoAllocateBlocks' at the same time")]
+    NeitherStrictNorAutomatic,
+    #[error("MaxBlocksPerHost requires StrictAffinity to be enabled")]
+    LimitWithoutStrictAffinity,
 }
 
 impl Error {
@@ -123,8 +127,7 @@ impl Error {
                 "it was released a moment ago: choose another address, or wait for ipCooldownSeconds".to_owned()
             }
             Error::AlreadyAssigned { handle, .. } => {
-                let holder = handle.as_deref().unwrap_or("no handle (assigned by hand)");
-                format!("it is held by {holder}: delete that container, or choose another address")
+                format!("it is held by {}: delete that container, or choose another address", holder_text(handle))
             }
             Error::NotAffine { block, owner } => {
                 format!("strict affinity is on and block {block} belongs to {owner}: choose another address")
@@ -150,6 +153,9 @@ impl Error {
             Error::Inconsistent { .. } => {
                 "its own data contradict each other: choose an address of another block, and repair it".to_owned()
             }
+            Error::NeitherStrictNorAutomatic | Error::LimitWithoutStrictAffinity => {
+                "set StrictAffinity in the same step".to_owned()
+            }
         }
     }
 }
@@ -157,4 +163,8 @@ impl Error {
 /// What was found in the pools, after an advice.
 fn tail(rooms: &[String]) -> String {
     rooms.iter().map(|room| format!("; {room}")).collect()
+}
+
+fn holder_text(handle: &Option<String>) -> &str {
+    handle.as_deref().unwrap_or("no handle (assigned by hand)")
 }

@@ -24,7 +24,9 @@ mod inputs;
 pub mod plugin;
 mod pools;
 mod release;
+mod settings;
 pub mod start_block;
+mod utilisation;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -45,6 +47,7 @@ pub use error::Error;
 pub use explain::Explanation;
 pub use inputs::Inputs;
 pub use pools::{Answer, Verdict};
+pub use utilisation::{BlockUtilisation, Counts, PoolUtilisation, Utilisation};
 
 /// How often a write that loses its compare-and-swap is tried again. Each loss is another writer's success, so only
 /// a fault elsewhere uses this up.
