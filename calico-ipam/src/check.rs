@@ -2,38 +2,13 @@
 
 use std::net::IpAddr;
 
-use calico_datastore::{Datastore, Deadline, Stored, Timed, Want};
-use calico_model::{Block, Handle, IpVersion, Key};
+use calico_datastore::{Datastore, Deadline, Stored, Timed};
+use calico_model::{Handle, IpVersion};
 use calico_plugin::call;
 use cni_spec::Request;
 
-use crate::error::Error;
+use crate::Ipam;
 use crate::plugin::Call;
-use crate::{Allocation, Ipam, release};
-
-impl<D: Datastore> Ipam<D> {
-    /// The addresses that are assigned to a handle, as the blocks say: one read of all the blocks that it names. Of an
-    /// entry that names no block there are none: a handle may count too much.
-    pub async fn addresses_of(&self, handle: &Stored<Handle>) -> Result<Vec<IpAddr>, Error> {
-        Ok(self.allocations_of(handle).await?.into_iter().map(|allocation| allocation.address).collect())
-    }
-
-    /// As [`Ipam::addresses_of`], with the blocks.
-    pub async fn allocations_of(&self, handle: &Stored<Handle>) -> Result<Vec<Allocation>, Error> {
-        let Key::Handle(id) = &handle.key else { return Ok(Vec::new()) };
-        let blocks = release::blocks_of(&handle.value);
-        let wants: Vec<Want> = blocks.iter().map(|&block| Want::Get(Key::Block(block))).collect();
-        let mut answers = self.store.read(&wants).await?;
-        let mut allocations = Vec::new();
-        for _ in &wants {
-            if let Some(Stored { value: block, .. }) = answers.get::<Block>()? {
-                let addresses = block.ordinals_of(id).filter_map(|ordinal| block.address(ordinal));
-                allocations.extend(addresses.map(|address| Allocation { address, block: block.cidr }));
-            }
-        }
-        Ok(allocations)
-    }
-}
 
 /// Finds the first of `addresses` that is not assigned to the handle `id`, which was read before. Answers everything that
 /// is assigned to it.

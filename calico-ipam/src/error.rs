@@ -66,6 +66,10 @@ pub enum Error {
     RetriesUsedUp { last: String },
     #[error("cannot use block {block}: {reason}")]
     Inconsistent { block: IpNetwork, reason: String },
+    #[error("resource does not exist: {address} with error: IP is unassigned")]
+    Unassigned { address: IpAddr },
+    #[error("address {address} is in cooldown")]
+    InCooldown { address: IpAddr },
     #[error("Cannot disable 'StrictAffinity' and 'AutoAllocateBlocks' at the same time")]
     NeitherStrictNorAutomatic,
     #[error("MaxBlocksPerHost requires StrictAffinity to be enabled")]
@@ -152,6 +156,10 @@ impl Error {
             Error::RetriesUsedUp { last } => format!("the last attempt: {last}"),
             Error::Inconsistent { .. } => {
                 "its own data contradict each other: choose an address of another block, and repair it".to_owned()
+            }
+            Error::Unassigned { .. } => String::new(),
+            Error::InCooldown { .. } => {
+                "it was released, and can be assigned again when ipCooldownSeconds have passed".to_owned()
             }
             Error::NeitherStrictNorAutomatic | Error::LimitWithoutStrictAffinity => {
                 "set StrictAffinity in the same step".to_owned()

@@ -21,8 +21,10 @@ mod explain;
 mod go_rand;
 mod go_rand_seed;
 mod inputs;
+mod locate;
 pub mod plugin;
 mod pools;
+mod query;
 mod release;
 mod settings;
 pub mod start_block;
@@ -47,11 +49,15 @@ pub use error::Error;
 pub use explain::Explanation;
 pub use inputs::Inputs;
 pub use pools::{Answer, Verdict};
+pub use query::AddressUse;
 pub use utilisation::{BlockUtilisation, Counts, PoolUtilisation, Utilisation};
 
 /// How often a write that loses its compare-and-swap is tried again. Each loss is another writer's success, so only
 /// a fault elsewhere uses this up.
 const RETRIES: usize = 100;
+
+/// How many objects are read together.
+const BATCH: usize = 64;
 
 /// Address management for one owner of blocks, on one datastore.
 pub struct Ipam<D> {

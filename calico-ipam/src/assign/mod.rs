@@ -188,10 +188,9 @@ impl<D: Datastore> Ipam<D> {
         lease: &Lease,
     ) -> Result<(), Error> {
         let held = match self.read_handle(lease.handle()).await? {
-            Some(handle) => self.allocations_of(&handle).await?,
+            Some(handle) => self.allocations_of(&handle, &[version]).await?,
             None => Vec::new(),
         };
-        let held: Vec<Allocation> = held.into_iter().filter(|a| IpVersion::of(a.address) == version).collect();
         for search in searches.iter_mut().filter(|search| search.version() == version) {
             if held.len() >= search.wanted() {
                 search.got = held.iter().take(search.wanted()).cloned().collect();
