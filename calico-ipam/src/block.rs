@@ -183,6 +183,19 @@ pub(crate) fn release(block: &mut Block, ordinals: &[usize], cooldown: Cooldown)
     touch(block);
 }
 
+/// Gives one allocated address another attribute. Addresses that share the one it has keep it.
+pub(crate) fn replace_attribute(block: &mut Block, ordinal: usize, attribute: &Attribute) {
+    let index = index_of(block, attribute);
+    block.allocations[ordinal] = Some(index);
+    drop_unused_attributes(block);
+    touch(block);
+}
+
+/// A handle's ID without what an old migration tool appended to it after a carriage return.
+pub(crate) fn sanitised(handle: &str) -> &str {
+    handle.split('\r').next().unwrap_or(handle)
+}
+
 /// Frees ordinals that are in range.
 fn free_up(block: &mut Block, ordinals: &[usize]) {
     for &ordinal in ordinals {

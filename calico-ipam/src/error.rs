@@ -70,6 +70,10 @@ pub enum Error {
     Unassigned { address: IpAddr },
     #[error("address {address} is in cooldown")]
     InCooldown { address: IpAddr },
+    #[error("IP {address} is not assigned to handle {handle}")]
+    NotOfHandle { address: IpAddr, handle: String, holder: Option<String> },
+    #[error("update conflict: {address}")]
+    OwnerDiffers { address: IpAddr, owner: &'static str, expected: String, found: String },
     #[error("Cannot disable 'StrictAffinity' and 'AutoAllocateBlocks' at the same time")]
     NeitherStrictNorAutomatic,
     #[error("MaxBlocksPerHost requires StrictAffinity to be enabled")]
@@ -160,6 +164,10 @@ impl Error {
             Error::Unassigned { .. } => String::new(),
             Error::InCooldown { .. } => {
                 "it was released, and can be assigned again when ipCooldownSeconds have passed".to_owned()
+            }
+            Error::NotOfHandle { holder, .. } => format!("it is held by {}", holder_text(holder)),
+            Error::OwnerDiffers { owner, expected, found, .. } => {
+                format!("its {owner} owner is {found}, not {expected}: look at its use again")
             }
             Error::NeitherStrictNorAutomatic | Error::LimitWithoutStrictAffinity => {
                 "set StrictAffinity in the same step".to_owned()

@@ -22,6 +22,7 @@ mod go_rand;
 mod go_rand_seed;
 mod inputs;
 mod locate;
+mod owner_attributes;
 pub mod plugin;
 mod pools;
 mod query;
@@ -49,6 +50,7 @@ pub use error::Error;
 pub use explain::Explanation;
 pub use inputs::Inputs;
 pub use pools::{Answer, Verdict};
+pub use owner_attributes::{ExpectedOwner, OwnerExpectation, OwnerUpdate};
 pub use query::AddressUse;
 pub use utilisation::{BlockUtilisation, Counts, PoolUtilisation, Utilisation};
 
