@@ -66,6 +66,10 @@ pub enum Error {
     RetriesUsedUp { last: String },
     #[error("cannot use block {block}: {reason}")]
     Inconsistent { block: IpNetwork, reason: String },
+    #[error("the given sequence number ({given}) does not match ({stored}) when attempting to release IP")]
+    BadSequenceNumber { address: IpAddr, given: u64, stored: u64 },
+    #[error("the given handle ({given}) does not match ({stored}) when attempting to release IP")]
+    BadHandle { address: IpAddr, given: String, stored: String },
     #[error("resource does not exist: {address} with error: IP is unassigned")]
     Unassigned { address: IpAddr },
     #[error("address {address} is in cooldown")]
@@ -161,6 +165,10 @@ impl Error {
             Error::Inconsistent { .. } => {
                 "its own data contradict each other: choose an address of another block, and repair it".to_owned()
             }
+            Error::BadSequenceNumber { address, .. } => {
+                format!("{address} was released meanwhile, and may be another's: look at its use again")
+            }
+            Error::BadHandle { address, .. } => format!("{address} is another's: look at its use again"),
             Error::Unassigned { .. } => String::new(),
             Error::InCooldown { .. } => {
                 "it was released, and can be assigned again when ipCooldownSeconds have passed".to_owned()

@@ -27,6 +27,7 @@ pub mod plugin;
 mod pools;
 mod query;
 mod release;
+mod release_addresses;
 mod settings;
 pub mod start_block;
 mod utilisation;
@@ -52,6 +53,7 @@ pub use inputs::Inputs;
 pub use pools::{Answer, Verdict};
 pub use owner_attributes::{ExpectedOwner, OwnerExpectation, OwnerUpdate};
 pub use query::AddressUse;
+pub use release_addresses::{PartlyReleased, ReleaseRequest, Released};
 pub use utilisation::{BlockUtilisation, Counts, PoolUtilisation, Utilisation};
 
 /// How often a write that loses its compare-and-swap is tried again. Each loss is another writer's success, so only
