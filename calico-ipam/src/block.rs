@@ -191,11 +191,6 @@ pub(crate) fn replace_attribute(block: &mut Block, ordinal: usize, attribute: &A
     touch(block);
 }
 
-/// A handle's ID without what an old migration tool appended to it after a carriage return.
-pub(crate) fn sanitised(handle: &str) -> &str {
-    handle.split('\r').next().unwrap_or(handle)
-}
-
 /// Frees ordinals that are in range.
 fn free_up(block: &mut Block, ordinals: &[usize]) {
     for &ordinal in ordinals {

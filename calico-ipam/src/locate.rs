@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Stored, Want};
-use calico_model::{Block, IpPool, IpamConfig, Key, Kind, Listing, cidr};
+use calico_model::{Block, Key, Listing, cidr};
 use ipnetwork::IpNetwork;
 
+use crate::affinities::Setting;
 use crate::error::Error;
 use crate::{Ipam, block};
 
-/// The settings, and the block that each address asked for would be in.
+/// The block that each address asked for would be in, and what else there is to know.
 pub(crate) struct Places {
-    pub config: IpamConfig,
+    pub setting: Setting,
     blocks: BTreeMap<IpAddr, IpNetwork>,
 }
 
@@ -27,13 +28,11 @@ impl<D: Datastore> Ipam<D> {
     /// Finds the blocks of addresses. All pools count, also disabled ones, as their addresses stay in use. The blocks of
     /// a pool that was deleted are found by listing all blocks.
     pub(crate) async fn locate(&self, addresses: &[IpAddr]) -> Result<Places, Error> {
-        let wants = [Want::Get(Key::IpamConfig), Want::List(Listing::Resources(Kind::IpPool))];
-        let mut answers = self.store.read(&wants).await?;
-        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
-        let pools: Vec<Stored<IpPool>> = answers.list();
+        let mut answers = self.store.read(&Setting::wants(&self.owner, true)).await?;
+        let setting = Setting::take(&self.owner, true, &mut answers);
         let (mut blocks, mut elsewhere) = (BTreeMap::new(), Vec::new());
         for &address in addresses {
-            let pool = pools.iter().map(|stored| &stored.value).find(|pool| pool.spec.cidr.contains(address));
+            let pool = setting.pools.iter().find(|pool| pool.spec.cidr.contains(address));
             match pool.and_then(|pool| cidr::containing(address, pool.block_size())) {
                 Some(block) => {
                     blocks.insert(address, block);
@@ -55,7 +54,7 @@ impl<D: Datastore> Ipam<D> {
                 blocks.extend(before.filter(|(_, block)| block.contains(address)).map(|(_, &block)| (address, block)));
             }
         }
-        Ok(Places { config, blocks })
+        Ok(Places { setting, blocks })
     }
 
     /// Reads the block of an address that was located, with the addresses free that have rested long enough.
@@ -66,7 +65,7 @@ impl<D: Datastore> Ipam<D> {
         let block = places.block_of(address).ok_or(Error::Unassigned { address })?;
         let stored = self.store.read(&[Want::Get(Key::Block(block))]).await?.get::<Block>()?;
         let mut stored = stored.ok_or(Error::Unassigned { address })?;
-        block::warm_up(&mut stored.value, self.cooldown(&places.config));
+        block::warm_up(&mut stored.value, self.cooldown(&places.setting.config));
         Ok(stored)
     }
 }

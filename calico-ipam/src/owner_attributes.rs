@@ -116,7 +116,7 @@ impl<D: Datastore> Ipam<D> {
         expected: &OwnerExpectation,
     ) -> Result<(), Error> {
         let places = self.locate(&[address]).await?;
-        let handle = block::sanitised(handle);
+        let handle = calico_model::handle::sanitised(handle);
         let (mut last, mut answer_lost) = (String::new(), false);
         for _ in 0..RETRIES {
             let mut stored = self.read_block_of(&places, address).await?;

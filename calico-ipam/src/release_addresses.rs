@@ -12,6 +12,7 @@ use calico_model::{Attribute, Block, Handle, Key, Object, Owner, cidr};
 use ipnetwork::IpNetwork;
 use thiserror::Error as ThisError;
 
+use crate::affinities::Setting;
 use crate::block::{self, Cooldown};
 use crate::error::Error;
 use crate::query::sequence_of;
@@ -45,8 +46,6 @@ pub struct Released {
     pub released: Vec<IpAddr>,
     /// Not assigned in the first place: free, at rest after an earlier release, or in no block.
     pub not_allocated: Vec<IpAddr>,
-    /// The blocks that became empty and have an owner.
-    pub(crate) emptied: Vec<(Owner, IpNetwork)>,
 }
 
 /// Not all addresses were released: no address of at least one block was.
@@ -80,6 +79,9 @@ struct Work {
     doubtful: BTreeMap<IpAddr, Holding>,
     /// The entries of handles that such a commit was to lower.
     unsure: BTreeSet<(String, IpNetwork)>,
+    /// The blocks that became empty and have an owner.
+    emptied: Vec<(Owner, IpNetwork)>,
+    setting: Setting,
     done: Released,
     failure: Option<Error>,
     losses: usize,
@@ -90,7 +92,7 @@ impl Work {
         add_up(&mut self.owed, &change);
         self.done.released.extend(change.ended.into_iter().map(|(address, _)| address));
         self.done.not_allocated.extend(change.free);
-        self.done.emptied.extend(change.emptied.map(|owner| (owner, change.block)));
+        self.emptied.extend(change.emptied.map(|owner| (owner, change.block)));
     }
 
     fn wait(&mut self, change: Change) {
@@ -141,11 +143,11 @@ impl<D: Datastore> Ipam<D> {
     pub async fn release_addresses(&self, requests: &[ReleaseRequest]) -> Result<Released, Box<PartlyReleased>> {
         let mut work = Work::default();
         let ended = self.release_all(requests, &mut work).await;
-        let Work { mut done, failure, .. } = work;
+        let Work { mut done, emptied, setting, failure, .. } = work;
+        // Also after a failure: other blocks were emptied all the same.
+        self.give_up_emptied(emptied, &setting).await;
         done.released.sort();
         done.not_allocated.sort();
-        // Whatever the outcome: this is where the blocks of `done.emptied` can be given up by owners that pools have
-        // deselected.
         match ended.err().or(failure) {
             None => Ok(done),
             Some(error) => Err(Box::new(PartlyReleased { done, error })),
@@ -159,13 +161,14 @@ impl<D: Datastore> Ipam<D> {
         }
         let addresses: Vec<IpAddr> = latest.keys().copied().collect();
         let places = self.locate(&addresses).await?;
-        let cooldown = self.cooldown(&places.config);
+        let cooldown = self.cooldown(&places.setting.config);
         for (address, request) in latest {
             match places.block_of(address) {
                 Some(block) => work.waiting.entry(block).or_default().push(request.clone()),
                 None => work.done.not_allocated.push(address),
             }
         }
+        work.setting = places.setting;
         while !work.waiting.is_empty() {
             let changes = self.plan_changes(work, cooldown).await?;
             for group in groups(changes) {
@@ -377,7 +380,7 @@ fn plan_change(
     let Plan { ordinals, ended, free, earlier, failure } = plan(&block, &requests, &work.doubtful);
     let owner = |block: &Block| block.affinity.as_deref().and_then(Owner::parse);
     if !earlier.is_empty() && block::is_empty(&block) {
-        work.done.emptied.extend(owner(&block).map(|owner| (owner, cidr)));
+        work.emptied.extend(owner(&block).map(|owner| (owner, cidr)));
     }
     work.done.released.extend(earlier.iter().copied());
     if let Some(failure) = failure {
@@ -423,7 +426,10 @@ fn plan(block: &Block, requests: &[ReleaseRequest], doubtful: &BTreeMap<IpAddr, 
             plan.free.push(address);
         } else {
             let stored = holding.handle.clone().unwrap_or_default();
-            let given = handle.as_deref().map(block::sanitised).filter(|given| !given.is_empty() && *given != stored);
+            let given = handle
+                .as_deref()
+                .map(calico_model::handle::sanitised)
+                .filter(|given| !given.is_empty() && *given != stored);
             if let Some(given) = given {
                 plan.failure.get_or_insert(Error::BadHandle { address, given: given.to_owned(), stored });
             } else {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::affinity::Owner;
 use crate::cidr::{self, IpVersion};
+use crate::handle::sanitised;
 use crate::lenient::{null_is_default, nulls_are_defaults};
 use crate::timestamp;
 
@@ -44,7 +45,7 @@ pub const WINDOWS_RESERVED_HANDLE: &str = "windows-reserved-ipam-handle";
 impl Attribute {
     /// The handle, without what an old migration tool appended to it after a carriage return.
     pub fn handle(&self) -> Option<&str> {
-        self.handle_id.as_deref().map(|id| id.split('\r').next().unwrap_or(id))
+        self.handle_id.as_deref().map(sanitised)
     }
 
     /// Whether the address was released and cools down.

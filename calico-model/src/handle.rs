@@ -26,6 +26,11 @@ pub struct Handle {
     pub extra: Map<String, Value>,
 }
 
+/// A handle's ID without what an old migration tool appended to it after a carriage return.
+pub fn sanitised(id: &str) -> &str {
+    id.split('\r').next().unwrap_or(id)
+}
+
 impl Handle {
     /// How many addresses the handle counts in a block.
     pub fn count(&self, block: &IpNetwork) -> i64 {

@@ -18,14 +18,12 @@ use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::pools::{self, Selection, Wish};
 use crate::start_block::{self, Blocks};
-use crate::{Allocation, Ipam, Lease};
+use crate::{Allocation, BATCH, Ipam, Lease};
 
 /// The most blocks of a family that an owner has where neither the settings nor the request give a limit.
 const DEFAULT_BLOCK_LIMIT: usize = 20;
-/// How many blocks are looked at in the first read for a new one. Each further read doubles it: where the first did not
-/// help, the pool is crowded.
-const BATCH: usize = 64;
-/// The most that are looked at in one read: a block has up to 20 KiB and more.
+/// The most blocks that are looked at in one read: each has up to 20 KiB and more. The first read for a new block looks at
+/// [`BATCH`], and each further one at twice as many: where the first did not help, the pool is crowded.
 const LARGEST_BATCH: usize = 512;
 /// A block that was claimed less than this ago is not taken over, although nothing in it is in use yet.
 const YOUNG: Duration = Duration::from_secs(60);

@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
 use calico_datastore::{Answers, Datastore, Error, Outcome, Stored, Want, Write};
-use calico_ipam::{AutoAssign, Demand, Ipam, Lease};
+use calico_ipam::{AssignAddress, AutoAssign, Demand, Ipam, Lease};
 use calico_model::{Block, Handle, IpPool, IpVersion, Key, Kind, Listing};
 
 const HOST: &str = "node-1";
@@ -94,12 +94,12 @@ async fn counts(store: &Local, handle: &str) -> Option<Vec<(String, i64)>> {
 
 async fn assign<D: Datastore>(ipam: &Ipam<D>, handle: &str, version: IpVersion, count: usize) -> Vec<IpAddr> {
     let inputs = ipam.read_inputs().await.unwrap();
-    let demands = vec![Demand { version, count, pools: Vec::new() }];
+    let request = AutoAssign::workload(vec![Demand::any(version, count)]);
     // Each call has a mark of its own.
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let call = CALLS.fetch_add(1, Ordering::Relaxed).to_string();
     let lease = Lease::new(handle, [("pod", handle), ("timestamp", &call)].map(|(k, v)| (k.to_owned(), v.to_owned())));
-    let assigned = ipam.auto_assign(&inputs, &AutoAssign { demands }, &lease).await.unwrap();
+    let assigned = ipam.auto_assign(&inputs, &request, &lease).await.unwrap();
     assert_eq!(assigned.shortfalls, []);
     assigned.allocations.into_iter().map(|allocation| allocation.address).collect()
 }
@@ -107,7 +107,7 @@ async fn assign<D: Datastore>(ipam: &Ipam<D>, handle: &str, version: IpVersion, 
 async fn assign_given<D: Datastore>(ipam: &Ipam<D>, handle: &str, address: &str) {
     let inputs = ipam.read_inputs().await.unwrap();
     let attributes = [("pod", "active"), ("namespace", "default")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    ipam.assign_address(&inputs, ip(address), &Lease::new(handle, attributes)).await.unwrap();
+    ipam.assign_address(&inputs, &AssignAddress::workload(ip(address)), &Lease::new(handle, attributes)).await.unwrap();
 }
 
 /// Counts what is asked of a store.
