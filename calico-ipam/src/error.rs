@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use calico_datastore as datastore;
 use calico_model::pool::Use;
-use calico_model::{IpVersion, Key, Owner};
+use calico_model::{Inconsistency, IpVersion, Key, Owner};
 use ipnetwork::IpNetwork;
 use thiserror::Error;
 
@@ -65,7 +65,7 @@ pub enum Error {
     #[error("Max retries hit - excessive concurrent IPAM requests")]
     RetriesUsedUp { last: String },
     #[error("cannot use block {block}: {reason}")]
-    Inconsistent { block: IpNetwork, reason: String },
+    Inconsistent { block: IpNetwork, reason: Inconsistency },
     #[error("the given sequence number ({given}) does not match ({stored}) when attempting to release IP")]
     BadSequenceNumber { address: IpAddr, given: u64, stored: u64 },
     #[error("the given handle ({given}) does not match ({stored}) when attempting to release IP")]

@@ -49,7 +49,7 @@ impl fmt::Display for Owner {
 }
 
 /// How far a claim has come. Only [`Confirmed`](AffinityState::Confirmed) means that the host owns the block.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum AffinityState {
     /// Claimed; the block is not yet known to be ours.

@@ -152,36 +152,11 @@ impl Block {
     pub fn ordinals_of<'a>(&'a self, handle: &'a str) -> impl Iterator<Item = usize> + 'a {
         (0..self.allocations.len()).filter(move |&o| self.attribute_of(o).is_some_and(|a| a.handle() == Some(handle)))
     }
-
-    /// The first way in which the block contradicts itself, or `None`. An inconsistent block is never allocated from.
-    pub fn inconsistency(&self) -> Option<String> {
-        let size = size_of(&self.cidr);
-        if self.allocations.len() != size {
-            return Some(format!("it has {} allocations for {size} addresses", self.allocations.len()));
-        }
-        for (ordinal, index) in self.allocations.iter().enumerate() {
-            if index.is_some() && self.attribute_of(ordinal).is_none() {
-                return Some(format!("ordinal {ordinal} points to an attribute that does not exist"));
-            }
-        }
-        let mut free = vec![false; size];
-        for &ordinal in &self.unallocated {
-            match usize::try_from(ordinal).ok().and_then(|ordinal| free.get_mut(ordinal)) {
-                None => return Some(format!("unallocated ordinal {ordinal} lies outside it")),
-                Some(true) => return Some(format!("ordinal {ordinal} is unallocated twice")),
-                Some(seen) => *seen = true,
-            }
-        }
-        (0..size).find(|&o| free[o] == self.allocations[o].is_some()).map(|ordinal| {
-            let state = if free[ordinal] { "both allocated and" } else { "neither allocated nor" };
-            format!("ordinal {ordinal} is {state} unallocated")
-        })
-    }
 }
 
 /// The number of addresses in a block. Blocks have at most 4096 (`/20`, `/116`); a larger CIDR counts as 0, so that
 /// such an object is inconsistent instead of a reason to reserve memory.
-fn size_of(cidr: &IpNetwork) -> usize {
+pub(crate) fn size_of(cidr: &IpNetwork) -> usize {
     let host_bits = cidr::version(cidr).bits() - cidr.prefix();
     if host_bits <= 12 { 1 << host_bits } else { 0 }
 }
@@ -219,26 +194,7 @@ mod tests {
         assert_eq!((block.attributes.as_slice(), block.deleted), ([Attribute::default()].as_slice(), false));
         assert_eq!(block.inconsistency(), None);
         let bare: Block = serde_json::from_str(r#"{"cidr":"10.0.0.0"}"#).unwrap();
-        assert!(bare.inconsistency().unwrap().contains("0 allocations for 1"));
-    }
-
-    #[test]
-    fn contradictions_are_named() {
-        let good: Block = serde_json::from_str(RECORDED).unwrap();
-        let broken = |change: fn(&mut Block)| {
-            let mut block = good.clone();
-            change(&mut block);
-            block.inconsistency().unwrap()
-        };
-        assert!(broken(|b| b.allocations.truncate(3)).contains("3 allocations for 4"));
-        assert!(broken(|b| b.allocations[0] = Some(9)).contains("ordinal 0 points"));
-        assert!(broken(|b| b.unallocated = vec![1, 1, 2]).contains("ordinal 1 is unallocated twice"));
-        assert!(broken(|b| b.unallocated = vec![1, 2, -1]).contains("-1 lies outside"));
-        assert!(broken(|b| b.allocations[3] = Some(-2)).contains("ordinal 3 points"));
-        assert!(broken(|b| b.unallocated = vec![1, 2, 77]).contains("77 lies outside"));
-        assert!(broken(|b| b.unallocated = vec![1]).contains("ordinal 2 is neither"));
-        assert!(broken(|b| b.unallocated = vec![0, 1, 2]).contains("ordinal 0 is both"));
-        assert!(broken(|b| b.cidr = "10.0.0.0/8".parse().unwrap()).contains("for 0 addresses"));
+        assert!(bare.inconsistency().is_some_and(|it| it.to_string().contains("0 allocations for 1")));
     }
 
     #[test]

@@ -227,7 +227,7 @@ impl<'a> Search<'a> {
     fn judge(&mut self, block: &Block, chosen: Decision) -> (bool, Decision) {
         if let Some(reason) = block.inconsistency() {
             self.because(format!("block {} was passed over: {reason}", block.cidr));
-            return (false, Decision::Inconsistent(reason));
+            return (false, Decision::Inconsistent(reason.to_string()));
         }
         if self.terms.any_own_block || block::has_free(block, &self.inputs.reservations) {
             return (true, chosen);
@@ -274,7 +274,7 @@ impl<'a> Search<'a> {
     fn sort(&mut self, block: Block) {
         let room = block::room(&block, &self.inputs.reservations);
         let decision = match (block.inconsistency(), room.free) {
-            (Some(reason), _) => Decision::Inconsistent(reason),
+            (Some(reason), _) => Decision::Inconsistent(reason.to_string()),
             (None, 0) => Decision::Full,
             (None, _) => Decision::AnotherOwners,
         };
