@@ -12,7 +12,7 @@
 
 mod affinities;
 mod assign;
-mod audit;
+pub mod audit;
 mod block;
 pub mod check;
 mod claim;
@@ -42,7 +42,6 @@ use ipnetwork::IpNetwork;
 
 pub use affinities::{Claims, Releases};
 pub use assign::{AssignAddress, Assigned, AutoAssign, Considered, Decision, Demand, Shortfall, Trace};
-pub use audit::{Finding, audit};
 use block::Cooldown;
 
 pub use block::{HostReserve, Room};

@@ -79,8 +79,7 @@ pub(crate) fn holder_of(block: &Block, address: IpAddr) -> Result<(usize, &Attri
     let ordinal = ordinal.ok_or(Error::Unassigned { address })?;
     match block.attribute_of(ordinal) {
         None => {
-            let reason = format!("{address} points to an attribute that does not exist");
-            Err(Error::Inconsistent { block: block.cidr, reason })
+            Err(Error::Inconsistent { block: block.cidr, reason: Inconsistency::NoAttribute { ordinal } })
         }
         Some(attribute) if attribute.is_cooling() => Err(Error::InCooldown { address }),
         Some(attribute) => Ok((ordinal, attribute)),

@@ -1,9 +1,11 @@
 //! What is stored: in a host's embedded store, or in etcd.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use calico_datastore::local::Local;
 use calico_datastore::{Answers, Datastore, Entry, Error, Outcome, Revision, Want, Write};
+use calico_ipam::audit::audit;
 use calico_model::{Kind, Listing};
 use serde_json::Value;
 
@@ -95,7 +97,7 @@ async fn read_all(store: &impl Datastore) -> Stored {
 }
 
 async fn audit_all(store: &impl Datastore) -> Vec<String> {
-    let findings = calico_ipam::audit(store).await.unwrap_or_else(|e| panic!("{e}"));
+    let findings = audit(store, SystemTime::now()).await.unwrap_or_else(|e| panic!("{e}"));
     findings.iter().map(ToString::to_string).collect()
 }
 

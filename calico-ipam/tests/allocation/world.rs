@@ -197,7 +197,7 @@ impl World {
 
     /// Asserts that what is stored agrees. There are no endpoints here.
     pub async fn assert_sound(&self) {
-        let findings = audit(&self.store).await.unwrap();
+        let findings = audit::audit(&self.store, self.now()).await.unwrap();
         let serious: Vec<String> =
             findings.iter().map(ToString::to_string).filter(|f| !f.contains("no endpoint")).collect();
         assert_eq!(serious, [""; 0]);

@@ -17,7 +17,8 @@ use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
 use calico_datastore::{Datastore, Outcome, Want, Write};
-use calico_ipam::{AssignAddress, AutoAssign, Demand, Finding, Inputs, Ipam, Lease, audit};
+use calico_ipam::audit::{Finding, audit};
+use calico_ipam::{AssignAddress, AutoAssign, Demand, Inputs, Ipam, Lease};
 use calico_model::{Block, Handle, IpPool, IpVersion, Key, Kind, Listing};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -347,14 +348,17 @@ impl World {
                 assert_eq!(holders.get(address), Some(&handle), "{address} was given to {handle}");
             }
         }
-        for finding in audit(&*self.store).await.unwrap() {
+        for finding in audit(&*self.store, self.now()).await.unwrap() {
             match finding {
                 // There are no endpoints here.
                 Finding::Leaked { .. } => {}
                 // A dead process's claim, or one whose clean-up was lost: the next allocation heals it.
-                Finding::UnfinishedAffinity(..) if !self.calm => {}
-                Finding::FalseAffinity(..) | Finding::MissingAffinity(..) if !self.calm => {}
-                Finding::WrongCount { counted, held, .. } if !self.calm && counted > held => {}
+                Finding::UnfinishedAffinity { .. }
+                | Finding::AffinityWithoutBlock { .. }
+                | Finding::AffinityToForeignBlock { .. }
+                | Finding::MissingAffinity { .. }
+                    if !self.calm => {}
+                Finding::CountsTooMuch { .. } if !self.calm => {}
                 finding => panic!("{finding}"),
             }
         }
