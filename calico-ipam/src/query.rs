@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Stored, Want};
-use calico_model::{Attribute, Block, Handle, IpVersion, Key, cidr};
+use calico_model::{Inconsistency, Attribute, Block, Handle, IpVersion, Key, cidr};
 use ipnetwork::IpNetwork;
 
 use crate::error::Error;
@@ -78,9 +78,7 @@ pub(crate) fn holder_of(block: &Block, address: IpAddr) -> Result<(usize, &Attri
     let ordinal = block.ordinal(address).filter(|&ordinal| block.allocations.get(ordinal).is_some_and(Option::is_some));
     let ordinal = ordinal.ok_or(Error::Unassigned { address })?;
     match block.attribute_of(ordinal) {
-        None => {
-            Err(Error::Inconsistent { block: block.cidr, reason: Inconsistency::NoAttribute { ordinal } })
-        }
+        None => Err(Error::Inconsistent { block: block.cidr, reason: Inconsistency::NoAttribute { ordinal } }),
         Some(attribute) if attribute.is_cooling() => Err(Error::InCooldown { address }),
         Some(attribute) => Ok((ordinal, attribute)),
     }

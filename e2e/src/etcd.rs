@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::daemon::{Daemon, PATIENCE};
 use crate::host::Host;
 use crate::lan::{Lan, SERVERS};
+use crate::leftovers::{LastAudit, assert_agreement};
 use crate::proxy::{Faults, Proxy};
 use crate::servers::{self, Release};
 use crate::tls::{Authority, Identity};
@@ -51,7 +52,7 @@ impl Default for Options {
 /// A running etcd, and the network on which hosts reach it. Members are numbered from 0.
 ///
 /// The data are on a real disk, with every flush. Everything vanishes with the value, or with this process however it
-/// ends.
+/// ends. What is stored is audited when the value is dropped, see [`Etcd::end_unaudited`].
 pub struct Etcd {
     // Before the network: its folder goes when the last process in it has ended.
     members: Vec<Mutex<Member>>,
@@ -60,6 +61,7 @@ pub struct Etcd {
     /// Whether users exist already.
     guarded: bool,
     proxies: AtomicU32,
+    last_audit: LastAudit,
     lan: Lan,
 }
 
@@ -99,7 +101,15 @@ impl Etcd {
         let lan = Lan::start();
         let tls = options.tls.then(|| Tls::create(lan.servers().folder(), options.expired));
         let members = (0..options.members).map(|_| Mutex::new(Member::Killed)).collect();
-        let mut etcd = Etcd { members, tls, options, guarded: false, proxies: AtomicU32::new(0), lan };
+        let mut etcd = Etcd {
+            members,
+            tls,
+            options,
+            guarded: false,
+            proxies: AtomicU32::new(0),
+            last_audit: LastAudit::default(),
+            lan,
+        };
         for member in 0..options.members {
             etcd.set(member, Member::Running(etcd.launch(member)));
         }
@@ -109,6 +119,11 @@ impl Etcd {
             etcd.guarded = true;
         }
         etcd
+    }
+
+    /// Leaves out the audit at the end: the test has planted faults that it leaves there.
+    pub fn end_unaudited(&self) {
+        self.last_audit.waive();
     }
 
     /// Starts a host that reaches the members.
@@ -250,10 +265,15 @@ impl Etcd {
     pub fn restart(&self, member: usize) {
         self.kill(member);
         self.set(member, Member::Running(self.launch(member)));
-        let running = |member: &&Mutex<Member>| matches!(*member.lock().unwrap(), Member::Running(_));
-        if self.members.iter().filter(running).count() * 2 > self.options.members {
+        if self.has_majority() {
             self.wait_until_ready();
         }
+    }
+
+    /// Whether enough members run to answer.
+    fn has_majority(&self) -> bool {
+        let running = |member: &&Mutex<Member>| matches!(member.lock().as_deref(), Ok(Member::Running(_)));
+        self.members.iter().filter(running).count() * 2 > self.options.members
     }
 
     /// Waits until every running member answers. After a member was killed or paused, the others may have to elect a
@@ -355,6 +375,15 @@ impl Etcd {
         let output = self.client(self.servers()).args(arguments).output().expect("nsenter can be started");
         assert!(output.status.success(), "etcdctl {}: {output:?}", arguments.join(" "));
         output
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        // Without a majority of members nobody can look.
+        if self.has_majority() {
+            assert_agreement(&self.last_audit.findings(|| self.audit()));
+        }
     }
 }
 

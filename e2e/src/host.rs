@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::call::Call;
 use crate::container::Container;
 use crate::executables::{TOOL_PATH, tool};
+use crate::leftovers::{LastAudit, assert_agreement};
 use crate::place::Place;
 
 /// A host of its own, with a loopback, an uplink, forwarding, and empty `/run` and `/var/lib/calico`.
@@ -16,10 +17,13 @@ use crate::place::Place;
 /// A shell inside keeps the namespaces alive and reads a pipe from this process. When the pipe closes, because the
 /// value is dropped or this process is gone for any reason, the shell removes the host's folder and ends, and with
 /// it the namespaces and all links in them.
+///
+/// The store of a host that is dropped is audited, see [`Host::end_unaudited`].
 pub struct Host {
     keeper: Child,
     pipe: Option<ChildStdin>,
     folder: PathBuf,
+    last_audit: LastAudit,
 }
 
 impl Host {
@@ -46,13 +50,18 @@ impl Host {
         let _ = BufReader::new(keeper.stdout.take().expect("stdout is a pipe")).read_line(&mut line);
         let mut stderr = keeper.stderr.take().expect("stderr is a pipe");
         let pipe = keeper.stdin.take();
-        let host = Host { keeper, pipe, folder };
+        let host = Host { keeper, pipe, folder, last_audit: LastAudit::default() };
         if line.trim_end() != "ready" {
             let mut why = String::new();
             let _ = stderr.read_to_string(&mut why);
             panic!("no host to test on: {}", why.trim_end());
         }
         host
+    }
+
+    /// Leaves out the audit of the store at the host's end: the test has planted faults that it leaves there.
+    pub fn end_unaudited(&self) {
+        self.last_audit.waive();
     }
 
     /// The host's `/var/lib/calico`, as seen from outside.
@@ -132,7 +141,9 @@ impl Place for Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        let findings = self.last_audit.findings(|| self.audit());
         drop(self.pipe.take());
         let _ = self.keeper.wait();
+        assert_agreement(&findings);
     }
 }

@@ -270,6 +270,7 @@ fn namespace_gone_or_none() {
 fn unusable_store(spoil: impl Fn(&Host), words: &[&str]) {
     for exec in [false, true] {
         let host = Host::start();
+        host.end_unaudited();
         let netconf = with(json!({"ipam": {"exec": exec}}));
         let (connected, late) = (host.container("connected"), host.container("late"));
         connected.add(&netconf).run().result();

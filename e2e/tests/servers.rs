@@ -157,6 +157,7 @@ fn several_hosts_reach_the_servers() {
 #[test]
 fn stored_objects_are_read_and_audited() {
     let etcd = Etcd::start(Options::default());
+    etcd.end_unaudited();
     let host = etcd.host();
     assert!(etcd.stored().0.is_empty());
     etcd.put("/calico/ipam/v2/handle/net1.c1", r#"{"handleID":"net1.c1","block":{"10.65.0.0/26":1},"deleted":false}"#);

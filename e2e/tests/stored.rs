@@ -43,6 +43,7 @@ fn assert_released(host: &Host) {
 #[test]
 fn a_malformed_pool_is_named() {
     let host = Host::start();
+    host.end_unaudited();
     let netconf = dual_stack();
     let container = host.container("c1");
     container.add(&netconf).run().result();
@@ -57,6 +58,7 @@ fn a_malformed_pool_is_named() {
 #[test]
 fn an_inconsistent_block_is_not_used_but_released_from() {
     let host = Host::start();
+    host.end_unaudited();
     let mut netconf = dual_stack();
     netconf["ipam"]["assign_ipv6"] = json!("false");
     let (first, second) = (host.container("c1"), host.container("c2"));
@@ -72,6 +74,7 @@ fn an_inconsistent_block_is_not_used_but_released_from() {
 #[test]
 fn an_unreadable_block_keeps_no_address_of_another_one() {
     let host = Host::start();
+    host.end_unaudited();
     let netconf = dual_stack();
     let container = host.container("c1");
     container.add(&netconf).run().result();
@@ -88,6 +91,7 @@ fn an_unreadable_block_keeps_no_address_of_another_one() {
 #[test]
 fn a_malformed_affinity_costs_one_block() {
     let host = Host::start();
+    host.end_unaudited();
     let mut netconf = dual_stack();
     netconf["ipam"]["assign_ipv6"] = json!("false");
     let container = host.container("c1");

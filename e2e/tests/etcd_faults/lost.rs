@@ -115,7 +115,10 @@ fn a_killed_adds_commit_that_lands_after_its_del_is_found_by_the_next() {
     proxy.release();
     until("the commit lands", || cluster.etcd.stored().handles().contains(&container.handle().as_str()));
     let findings = cluster.etcd.audit();
-    assert!(findings.len() == 2 && findings.iter().all(|it| it.ends_with("which has no endpoint")), "{findings:?}");
+    assert!(
+        findings.len() == 2 && findings.iter().all(|it| it.ends_with("which has no endpoint with it")),
+        "{findings:?}"
+    );
     let next = cluster.container();
     let addresses = cluster.add(&next, &cluster.good()).run().addresses();
     assert_eq!((addresses.len(), cluster.etcd.stored().allocated()), (2, 6), "an address was given twice");

@@ -62,6 +62,9 @@ impl Stage {
         for folder in &settings.folders {
             install(folder, &host).map_err(|e| format!("{} cannot be copied: {e}", folder.name))?;
         }
+        // What is left behind is reported, whoever's plugins they are.
+        host.end_unaudited();
+        etcd.iter().for_each(Etcd::end_unaudited);
         let runner = Runner::start(&host, &sibling("runner"));
         Ok(Stage { runner, netconf, host, etcd })
     }
