@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Stored, Want};
-use calico_model::{Inconsistency, Attribute, Block, Handle, IpVersion, Key, cidr};
+use calico_model::{Attribute, Block, Handle, Inconsistency, IpVersion, Key, cidr};
 use ipnetwork::IpNetwork;
 
 use crate::error::Error;

@@ -52,6 +52,7 @@ impl Finding {
             | PoolBelowBlockSize { .. }
             | ReservationEntry { .. }
             | BlockOutsidePools { .. }
+            | PoolSelector { .. }
             | ForeignBlockSize { .. } => Class::Setting,
             UnusedAttribute { .. }
             | ReleasedInFuture { .. }
@@ -73,6 +74,7 @@ impl Finding {
             OverlappingPools { .. } => "Disable one of them, move its containers to another pool, and delete it.",
             UnmaskedPool { .. } => "Replace the pool by one that names the first address of its CIDR.",
             PoolBlockSize { .. } => "Replace the pool by one with blocks of /20 to /32, or /116 to /128 for IPv6.",
+            PoolSelector { .. } => "Correct the selector.",
             PoolBelowBlockSize { .. } => "Replace the pool by a larger one or by one with smaller blocks.",
             ReservationEntry { .. } => "Correct the entry: until then it reserves nothing.",
             InconsistentBlock { inconsistency, .. } => match inconsistency {

@@ -51,6 +51,8 @@ pub enum Finding {
     PoolBlockSize { pool: String, cidr: IpNetwork, block_size: u8 },
     /// A pool in use is smaller than one of its blocks.
     PoolBelowBlockSize { pool: String, cidr: IpNetwork, block_size: u8 },
+    /// A pool's selector for nodes or namespaces cannot be read: no ADD succeeds that does not ask for other pools.
+    PoolSelector { pool: String, selector: String, reason: String },
     /// A reservation's entry is neither a CIDR nor an address.
     ReservationEntry { reservation: String, entry: String },
 
@@ -134,6 +136,9 @@ impl fmt::Display for Finding {
             UnmaskedPool { pool, cidr } => write!(f, "the CIDR of pool {pool}, {cidr}, has host bits"),
             PoolBlockSize { pool, cidr, block_size } => {
                 write!(f, "pool {pool}, {cidr}, has blocks of /{block_size}, a size that there is not for its family")
+            }
+            PoolSelector { pool, selector, reason } => {
+                write!(f, "the selector {selector:?} of pool {pool} cannot be read: {reason}")
             }
             PoolBelowBlockSize { pool, cidr, block_size } => {
                 write!(f, "pool {pool}, {cidr}, is smaller than one of its blocks, /{block_size}")

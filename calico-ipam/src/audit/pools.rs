@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use calico_model::{IpPool, IpVersion, cidr};
+use calico_model::{IpPool, IpVersion, Selector, cidr};
 use ipnetwork::IpNetwork;
 
 use super::{Finding, Objects, in_order, overlapping};
@@ -19,6 +19,12 @@ impl Objects {
                 findings.push(Finding::PoolBlockSize { pool: name.clone(), cidr, block_size });
             } else if block_size < cidr.prefix() && !pool.spec.disabled {
                 findings.push(Finding::PoolBelowBlockSize { pool: name.clone(), cidr, block_size });
+            }
+            for selector in [&pool.spec.node_selector, &pool.spec.namespace_selector] {
+                if let Err(error) = Selector::parse(selector) {
+                    let (selector, reason) = (selector.clone(), error.to_string());
+                    findings.push(Finding::PoolSelector { pool: name.clone(), selector, reason });
+                }
             }
             if pool.cidr() != cidr {
                 findings.push(Finding::UnmaskedPool { pool: name, cidr });

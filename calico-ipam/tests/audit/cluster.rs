@@ -47,8 +47,8 @@ impl Cluster {
         let ipam = Ipam::new(&self.0, node, now());
         let facts = [("node", node.to_owned()), ("timestamp", timestamp::go_text(now()))];
         let lease = Lease::new(handle, facts.map(|(fact, value)| (fact.to_owned(), value)));
-        let demand = |version, count| Demand { version, count, pools: Vec::new() };
-        let request = AutoAssign { demands: vec![demand(IpVersion::V4, ipv4), demand(IpVersion::V6, ipv6)] };
+        let demands = vec![Demand::any(IpVersion::V4, ipv4), Demand::any(IpVersion::V6, ipv6)];
+        let request = AutoAssign::workload(demands);
         let inputs = ipam.read_inputs().await.unwrap();
         let assigned = ipam.auto_assign(&inputs, &request, &lease).await.unwrap();
         assert_eq!(assigned.shortfalls, []);

@@ -69,7 +69,7 @@ fn a_services_address_of_the_load_balancer() {
         let facts = [("service", "web"), ("namespace", "default"), ("type", "LoadBalancer")];
         let lease = Lease::new("lb-web", facts.map(|(fact, value)| (fact.to_owned(), value.to_owned())));
         let pools = vec!["10.9.0.0/24".parse().unwrap()];
-        let request = AutoAssign { demands: vec![Demand { version: IpVersion::V4, count: 2, pools }] };
+        let request = AutoAssign::workload(vec![Demand { pools, ..Demand::any(IpVersion::V4, 2) }]);
         let inputs = ipam.read_inputs().await.unwrap();
         assert_eq!(ipam.auto_assign(&inputs, &request, &lease).await.unwrap().allocations.len(), 2);
         assert!(cluster.objects().await.path("/virtual/load-balancer/").contains("10.9.0."));

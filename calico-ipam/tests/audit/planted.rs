@@ -139,6 +139,12 @@ fn pools_and_reservations() {
     let (name, first) = ("other".to_owned(), "four".to_owned());
     with(pool("10.0.0.0/16", 30), &[(OverlappingPools { first: name.clone(), second: first.clone() }, Setting)]);
     with(pool("10.0.0.0/27", 30), &[(OverlappingPools { first, second: name.clone() }, Setting)]);
+    for (nodes, namespaces) in [("zone = 'x'", "all()"), ("", "zone = 'x'")] {
+        let mut odd = pool("10.1.0.0/24", 26);
+        (odd["spec"]["nodeSelector"], odd["spec"]["namespaceSelector"]) = (nodes.into(), namespaces.into());
+        let reason = calico_model::Selector::parse("zone = 'x'").unwrap_err().to_string();
+        with(odd, &[(PoolSelector { pool: name.clone(), selector: "zone = 'x'".into(), reason }, Setting)]);
+    }
     let cidr: IpNetwork = "10.1.0.1/24".parse().unwrap();
     with(pool("10.1.0.1/24", 26), &[(UnmaskedPool { pool: name.clone(), cidr }, Setting)]);
     for (cidr, sizes) in [("10.1.0.0/16", [19, 33]), ("fd01::/64", [115, 129])] {

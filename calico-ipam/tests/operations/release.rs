@@ -1,6 +1,7 @@
 //! Releasing given addresses.
 
-use calico_ipam::{Error, Ipam, ReleaseRequest, Released, audit};
+use calico_ipam::audit::audit;
+use calico_ipam::{Error, Ipam, ReleaseRequest, Released};
 use calico_model::{Block, Handle, IpPool, IpVersion, Key, Kind};
 
 use crate::{Counting, HOST, assign, assign_given, at, block_key, blocks, change, cluster, counts, delete, ip, run};
@@ -70,11 +71,11 @@ fn a_handle_with_addresses_in_two_blocks_counts_down() {
         assert_eq!((result.released.len(), result.not_allocated.len()), (65, 0));
         let left = counts(&store, "h").await.unwrap();
         assert_eq!(left.iter().map(|(_, count)| count).sum::<i64>(), 1);
-        assert_eq!(audit(&store).await.unwrap(), []);
+        assert_eq!(audit(&store, crate::at(100)).await.unwrap(), []);
         let result = ipam.release_addresses(&requests).await.unwrap();
         assert_eq!((result.released, result.not_allocated.len()), (vec![addresses[65]], 65));
         assert_eq!(counts(&store, "h").await, None);
-        assert_eq!(audit(&store).await.unwrap(), []);
+        assert_eq!(audit(&store, crate::at(100)).await.unwrap(), []);
     });
 }
 
@@ -238,6 +239,6 @@ fn many_addresses_take_few_and_bounded_requests() {
         assert!(commits.iter().all(|&writes| writes <= 100), "{commits:?}");
         // Settings and pools, blocks, and for each block or rest of handles a read and a write.
         assert!(reads.len() <= 2 + 5 && commits.len() <= 5, "{reads:?} {commits:?}");
-        assert_eq!(audit(&store).await.unwrap(), []);
+        assert_eq!(audit(&store, crate::at(100)).await.unwrap(), []);
     });
 }
