@@ -5,4 +5,5 @@ mod assign;
 mod explain;
 mod handles;
 mod selection;
+mod unsound;
 mod world;
