@@ -385,4 +385,16 @@ mod tests {
         assign(&mut block, 1, &holder("a"));
         assert!(!is_empty(&block));
     }
+
+    #[test]
+    fn two_assignments_make_the_block_of_the_reference() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_767_323_045_123_456_789);
+        let mut block = Block::new("192.168.1.64/26".parse().unwrap(), &Owner::Host("node1".into()), time);
+        assert_eq!((take(&mut block, 1, &holder("a")), take(&mut block, 1, &holder("b"))), (vec![0], vec![1]));
+        assert_eq!(block.affinity_claim_time.as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(block.sequence_number, 1_767_323_045_123_456_791);
+        let numbers: Vec<(&str, u64)> =
+            block.sequence_number_for_allocation.iter().map(|(ordinal, &number)| (ordinal.as_str(), number)).collect();
+        assert_eq!(numbers, [("0", 1_767_323_045_123_456_789), ("1", 1_767_323_045_123_456_790)]);
+    }
 }
