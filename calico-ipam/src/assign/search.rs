@@ -381,7 +381,8 @@ impl<D: Datastore> Ipam<D> {
             (candidate @ Candidate::Borrowed(_), Some(block)) => {
                 search.consider(block, candidate, Decision::Borrowed, lease);
             }
-            (Candidate::Borrowed(_), None) => {}
+            // Its owner gave it up meanwhile: it can be claimed.
+            (Candidate::Borrowed(_), None) => search.probed.push_back((cidr, None)),
         }
         Ok(())
     }
@@ -449,6 +450,8 @@ impl<D: Datastore> Ipam<D> {
                 if self.try_claim(search, cidr, block, decision, lease).await? {
                     return Ok(true);
                 }
+                // Whoever was faster may lend an address.
+                search.borrowable.push_back(cidr);
             }
         }
     }

@@ -4,6 +4,7 @@ mod affinities;
 mod assign;
 mod explain;
 mod handles;
+mod meanwhile;
 mod selection;
 mod unsound;
 mod world;
