@@ -389,13 +389,18 @@ impl Drop for Etcd {
 
 /// Decodes standard base64 with padding.
 fn base64(text: &str) -> Vec<u8> {
-    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit =
-        |byte: u8| DIGITS.iter().position(|&digit| digit == byte).unwrap_or_else(|| panic!("no base64: {text}"));
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => panic!("no base64: {text}"),
+    };
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for group in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = group.iter().fold(0, |bits, &byte| bits << 6 | digit(byte)) << (6 * (4 - group.len()));
-        let [_, decoded @ ..] = u32::try_from(bits).expect("24 bits").to_be_bytes();
+        let bits = group.iter().fold(0, |bits, &byte| bits << 6 | u32::from(digit(byte))) << (6 * (4 - group.len()));
+        let [_, decoded @ ..] = u32::to_be_bytes(bits);
         bytes.extend(&decoded[..group.len() - 1]);
     }
     bytes

@@ -10,6 +10,7 @@
 //! The helpers panic where something is wrong with the machine: they are called by tests.
 
 mod call;
+mod cluster;
 mod conflist;
 mod container;
 mod containerd;
@@ -40,6 +41,7 @@ mod tls;
 mod wait;
 
 pub use call::{Answer, Call, CniError, Running, at_once};
+pub use cluster::{Claim, Cluster, block_of};
 pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
 pub use containerd::{Containerd, Kept};

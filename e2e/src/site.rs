@@ -33,7 +33,13 @@ impl Site {
 
     /// The configuration of most tests, for this host.
     pub fn netconf(&self) -> Value {
-        let mut netconf = self.etcd.configured(dual_stack());
+        Site::configure(&self.etcd, "node-1")
+    }
+
+    /// The configuration of most tests, for a host on an etcd.
+    pub(crate) fn configure(etcd: &Etcd, node: &str) -> Value {
+        let mut netconf = etcd.configured(dual_stack());
+        netconf["nodename"] = json!(node);
         netconf["nodename_file_optional"] = json!(true);
         netconf
     }
