@@ -72,8 +72,9 @@ fn folders_are_compared_on_both_datastores() {
     assert!(!progress.contains("left behind"), "{progress}");
 
     let calls = ["ADD", "DEL", "ADD, 30 at once", "DEL, 30 at once"];
-    let [_, etcd, etcd_ratios, local, local_ratios] = report.split("\n\n").collect::<Vec<_>>()[..] else {
-        panic!("not four tables: {report}");
+    let tables: Vec<&str> = report.split("\n\n").collect();
+    let [_, etcd, etcd_ratios, crowded, crowded_ratios, local, local_ratios] = tables[..] else {
+        panic!("not six tables: {report}");
     };
     for (table, folders) in [
         (etcd, &[own, copy.name()][..]),
@@ -85,6 +86,12 @@ fn folders_are_compared_on_both_datastores() {
             let rows = rows(table, &format!("{folder} "));
             assert_eq!(rows.iter().map(|row| row.0).filter(|call| !call.is_empty()).collect::<Vec<_>>(), calls);
         }
+    }
+    let crowds = ["first ADD on a host", "beside 10000 blocks", "ADD refused, 1 full block", "1024 full blocks"];
+    for folder in [own, copy.name()] {
+        let of = |table| rows(table, &format!("{folder} ")).into_iter().map(|row| row.0).collect::<Vec<_>>();
+        assert_eq!(of(crowded), crowds);
+        assert_eq!(of(crowded_ratios), [crowds[1], crowds[3]]);
     }
     for folder in [own, copy.name()] {
         let requests = |table| rows(table, &format!("{folder} ")).iter().map(|row| row.1[5].to_owned()).collect();

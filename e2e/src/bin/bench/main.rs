@@ -3,6 +3,7 @@
 //! The table is printed on stdout, and nothing else; what is being done, on stderr. Nothing is judged, but a call that
 //! fails ends the benchmark. `settings.rs` says what can be chosen.
 
+mod crowd;
 mod machine;
 mod measure;
 mod settings;
@@ -12,7 +13,7 @@ mod table;
 use std::io::Write;
 use std::process::ExitCode;
 
-use settings::Settings;
+use settings::{Datastore, Folder, Settings};
 
 fn main() -> ExitCode {
     match run() {
@@ -37,6 +38,10 @@ fn run() -> Result<String, String> {
     for &datastore in &settings.datastores {
         let measured = measure::measure(datastore, &settings)?;
         report.push_str(&table::of(datastore, &measured));
+        if datastore == Datastore::Etcd {
+            let able: Vec<&Folder> = measured.iter().filter(|m| m.verbs.is_ok()).map(|m| m.folder).collect();
+            report.push_str(&table::of_crowds(&crowd::measure(&settings, &able)?));
+        }
     }
     Ok(report)
 }

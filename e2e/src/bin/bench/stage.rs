@@ -32,6 +32,12 @@ impl From<Failure> for String {
 }
 
 impl Failure {
+    fn of(folder: &Folder, verb: &str, ran: &Ran) -> Failure {
+        let how = ran.exit.map_or("was ended by a signal".to_owned(), |status| format!("ended with status {status}"));
+        let text = format!("{}/calico: {verb} {how}:\n{}{}", folder.name, ran.stdout, ran.stderr);
+        Failure { stdout: ran.stdout.clone(), text }
+    }
+
     /// The plugin's message, if it says that it has no datastore of this type.
     pub fn unknown_datastore(&self) -> Option<String> {
         let object: Value = serde_json::from_str(&self.stdout).ok()?;
@@ -69,6 +75,33 @@ impl Stage {
         Ok(Stage { runner, netconf, host, etcd })
     }
 
+    /// A stage on etcd whose only pool has the blocks of so many other hosts, with so many addresses in use in each.
+    pub fn crowded(settings: &Settings, pool: &str, hosts: usize, used: usize) -> Result<Stage, String> {
+        let mut stage = Stage::start(Datastore::Etcd, settings)?;
+        stage.netconf["ipam"] = json!({"type": "calico-ipam"});
+        let etcd = stage.etcd.as_ref().expect("it was started on etcd");
+        etcd.put_pool("pool4", pool, 26);
+        etcd.crowd(&sibling("crowd"), pool, 26, hosts, used);
+        Ok(stage)
+    }
+
+    /// From now on, calls are those of another host of an etcd's.
+    pub fn become_host(&mut self, node: &str) {
+        if let Some(etcd) = &self.etcd {
+            etcd.put_resource("Node", "nodes", node, json!({}));
+        }
+        self.netconf["nodename"] = json!(node);
+    }
+
+    /// One ADD that gets no address since there is none.
+    pub fn refused(&mut self, folder: &Folder) -> Result<Ran, String> {
+        let ran = self.start_all(folder, "ADD", 1, &self.netconf.clone()).remove(0);
+        match ran.stdout.contains("Assigned 0 out of 1 requested IPv4 addresses") {
+            true => Ok(ran),
+            false => Err(Failure::of(folder, "ADD in a full pool", &ran).text),
+        }
+    }
+
     /// One call for each of some containers, all at once.
     pub fn call(&mut self, folder: &Folder, verb: &str, containers: usize) -> Result<Vec<Ran>, Failure> {
         let netconf = self.netconf.clone();
@@ -98,6 +131,14 @@ impl Stage {
     }
 
     fn run(&mut self, folder: &Folder, verb: &str, containers: usize, netconf: &Value) -> Result<Vec<Ran>, Failure> {
+        let all = self.start_all(folder, verb, containers, netconf);
+        match all.iter().find(|ran| ran.exit != Some(0)) {
+            Some(failed) => Err(Failure::of(folder, verb, failed)),
+            None => Ok(all),
+        }
+    }
+
+    fn start_all(&mut self, folder: &Folder, verb: &str, containers: usize, netconf: &Value) -> Vec<Ran> {
         let installed = format!("/var/lib/calico/{}", folder.installed());
         let run = |id: String| {
             let environment = [
@@ -113,12 +154,7 @@ impl Stage {
                 stdin: netconf.to_string(),
             }
         };
-        let all = self.runner.run(&ids(containers).map(run).collect::<Vec<_>>());
-        let Some(failed) = all.iter().find(|ran| ran.exit != Some(0)) else { return Ok(all) };
-        let how =
-            failed.exit.map_or("was ended by a signal".to_owned(), |status| format!("ended with status {status}"));
-        let text = format!("{}/calico: {verb} {how}:\n{}{}", folder.name, failed.stdout, failed.stderr);
-        Err(Failure { stdout: failed.stdout.clone(), text })
+        self.runner.run(&ids(containers).map(run).collect::<Vec<_>>())
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use e2e::Ran;
 
+use crate::crowd::Pair;
 use crate::measure::{Figures, Measured, VERBS, spans};
 use crate::settings::{AT_ONCE, Datastore};
 
@@ -57,6 +58,29 @@ pub fn of(datastore: Datastore, measured: &[Measured<'_>]) -> String {
         text.push_str(&aligned(&lines));
     }
     text
+}
+
+/// The table of calls in crowded pools, and of what they cost as multiples of the same where there is room.
+pub fn of_crowds(pairs: &[Pair]) -> String {
+    let name = "etcd, crowded";
+    let (mut figures, mut multiples) = (vec![header(name, "")], vec![header(&format!("{name} : not"), "")]);
+    for Pair { labels, runs } in pairs {
+        let rows: Vec<(&str, [Row; 2])> = runs
+            .iter()
+            .map(|(folder, runs)| {
+                (folder.as_str(), runs.each_ref().map(|runs| row(&runs.iter().collect::<Vec<_>>(), None, None)))
+            })
+            .collect();
+        for (number, label) in labels.iter().enumerate() {
+            figures.extend(
+                rows.iter().map(|(folder, rows)| line(label, folder, &rows[number], |column| COLUMNS[column].1)),
+            );
+        }
+        multiples.extend(
+            rows.iter().map(|(folder, [base, crowded])| line(labels[1], folder, &ratios(crowded, base), |_| 2)),
+        );
+    }
+    aligned(&figures) + &aligned(&multiples)
 }
 
 fn labels() -> [String; 4] {
