@@ -1,6 +1,7 @@
 //! What the executables `calico` and `calico-ipam` share apart from the CNI protocol and allocation: the network
 //! configuration, who and where a call is for, the log, the host lock, and the run of a call.
 
+mod allocator;
 pub mod call;
 pub mod config;
 pub mod connection_test;
