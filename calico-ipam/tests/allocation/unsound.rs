@@ -5,8 +5,10 @@ use calico_model::{Attribute, Block, Key};
 
 use crate::world::{World, ip, net, pool};
 
+type Damage = fn(&mut Block);
+
 /// The ways in which a block of four addresses can be damaged whose first address is `c`'s, and what ADD says of each.
-fn damages() -> Vec<(&'static str, fn(&mut Block))> {
+fn damages() -> Vec<(&'static str, Damage)> {
     vec![
         ("3 allocations for 4 addresses", |block| block.allocations.truncate(3)),
         ("0 allocations for 4 addresses", |block| block.allocations.clear()),
@@ -22,7 +24,7 @@ fn damages() -> Vec<(&'static str, fn(&mut Block))> {
     ]
 }
 
-async fn damaged(damage: fn(&mut Block)) -> (World, Key) {
+async fn damaged(damage: Damage) -> (World, Key) {
     let world = World::with(&[pool("p", "10.0.0.0/29", 30)]).await;
     world.addresses("a", "c", 1).await;
     let key = Key::Block(net(&world.owned("a").await[0]));
