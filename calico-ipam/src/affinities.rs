@@ -80,9 +80,11 @@ impl<D: Datastore> Ipam<D> {
     /// `cidr` lies in no enabled pool, is smaller than a block there, or has more blocks than can be claimed at once.
     pub async fn claim_affinities(&self, range: IpNetwork, reserve: Option<&HostReserve>) -> Result<Claims, Error> {
         let range = cidr::masked(&range);
-        let mut answers = self.store.read(&[Want::List(Listing::Resources(Kind::IpPool))]).await?;
+        let wants = [Want::List(Listing::Resources(Kind::IpPool)), Want::Get(Key::IpamConfig)];
+        let mut answers = self.store.read(&wants).await?;
         let pools: Vec<IpPool> = answers.list().into_iter().map(|stored| stored.value).collect();
         let pool = pool_of(&pools, range)?;
+        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
         let blocks: Vec<IpNetwork> =
             crate::start_block::in_order(range, pool.block_size()).take(MOST_BLOCKS + 1).collect();
         if blocks.len() > MOST_BLOCKS {
@@ -92,7 +94,7 @@ impl<D: Datastore> Ipam<D> {
         let claims: Vec<Claim> = read.into_iter().filter_map(Result::ok).collect();
         let mut done = Claims::default();
         let cidrs: Vec<IpNetwork> = claims.iter().map(|claim| claim.cidr).collect();
-        let ends = self.make_claims(claims, reserve).await?;
+        let ends = self.make_claims(claims, reserve, self.cooldown(&config)).await?;
         for (block, end) in cidrs.into_iter().zip(ends) {
             if matches!(end, Ok(Some(_))) {
                 done.claimed.push(block);

@@ -216,6 +216,13 @@ pub(crate) fn is_empty(block: &Block) -> bool {
     (0..block.allocations.len()).all(unused)
 }
 
+/// Whether a block is empty once the addresses that have rested long enough are free.
+pub(crate) fn is_unused(block: &Block, cooldown: Cooldown) -> bool {
+    let mut warm = block.clone();
+    warm_up(&mut warm, cooldown);
+    is_empty(&warm)
+}
+
 fn drop_unused_attributes(block: &mut Block) {
     let mut used = vec![false; block.attributes.len()];
     let known = |index: i64| usize::try_from(index).ok();

@@ -122,13 +122,14 @@ impl Claim {
     }
 
     /// The next step towards owning the block. The end is the block, or nothing where it is another's.
-    fn towards_owning(&self, new_block: impl FnOnce() -> Block) -> Step<Option<Stored<Block>>> {
+    fn towards_owning(&self, cooldown: Cooldown, new_block: impl FnOnce() -> Block) -> Step<Option<Stored<Block>>> {
         let Some(block) = &self.block else {
             let pending = self.put_affinity(AffinityState::Pending);
             return Step::Write(vec![pending, Write::create(Key::Block(self.cidr), new_block())]);
         };
-        if block.value.affinity.is_none() && block::is_empty(&block.value) {
-            // Nobody's, and nobody needs it: what is left when one dies between giving up a block and deleting it.
+        if block.value.affinity.is_none() && block::is_unused(&block.value, cooldown) {
+            // Nobody's, and nobody needs it: what is left when one dies between giving up a block and deleting it, or when
+            // the last addresses have rested.
             let pending = self.put_affinity(AffinityState::Pending);
             return Step::Write(vec![pending, Write::delete(block.key.clone(), block.revision)]);
         }
@@ -202,8 +203,9 @@ impl<D: Datastore> Ipam<D> {
         &self,
         claim: Claim,
         reserve: Option<&HostReserve>,
+        cooldown: Cooldown,
     ) -> Result<Option<Stored<Block>>, Error> {
-        let ends = self.make_claims(vec![claim], reserve).await?;
+        let ends = self.make_claims(vec![claim], reserve, cooldown).await?;
         Ok(ends.into_iter().next().transpose().map_err(calico_datastore::Error::from)?.flatten())
     }
 
@@ -212,9 +214,10 @@ impl<D: Datastore> Ipam<D> {
         &self,
         claims: Vec<Claim>,
         reserve: Option<&HostReserve>,
+        cooldown: Cooldown,
     ) -> Result<Vec<Result<Option<Stored<Block>>, Malformed>>, Error> {
         let step = |claim: &Claim, _| {
-            claim.towards_owning(|| {
+            claim.towards_owning(cooldown, || {
                 let mut block = Block::new(claim.cidr, &claim.owner, self.now);
                 if let Some(reserve) = reserve {
                     block::set_aside(&mut block, reserve);

@@ -211,6 +211,7 @@ impl<D: Datastore> Ipam<D> {
     ) -> Result<Allocation, Error> {
         let address = request.address;
         let cidr = block_of(inputs, request)?;
+        let cooldown = self.cooldown(&inputs.config);
         let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
         let mut last = String::new();
         for _ in 0..RETRIES {
@@ -218,14 +219,14 @@ impl<D: Datastore> Ipam<D> {
                 Some(stored) => stored,
                 None => {
                     let claim = Claim::absent(self.owner.clone(), cidr);
-                    match self.claim(claim, request.reserve.as_ref()).await? {
+                    match self.claim(claim, request.reserve.as_ref(), cooldown).await? {
                         Some(stored) => stored,
                         // Another host has just claimed it: it is there now.
                         None => continue,
                     }
                 }
             };
-            block::warm_up(&mut stored.value, self.cooldown(&inputs.config));
+            block::warm_up(&mut stored.value, cooldown);
             let found = Allocation { address, block: cidr };
             let holds = |attribute: &calico_model::Attribute| attribute.handle() == Some(lease.handle());
             let ordinal = stored.value.ordinal(address).unwrap_or(usize::MAX);

@@ -505,7 +505,7 @@ impl<D: Datastore> Ipam<D> {
 
     /// Claims a block. `None` where it is another owner's, or cannot be read: there are others.
     async fn claim_for(&self, search: &mut Search<'_>, claim: &Claim) -> Result<Option<Stored<Block>>, Error> {
-        let claimed = match self.claim(claim.clone(), search.terms.demand.reserve.as_ref()).await {
+        let claimed = match self.claim(claim.clone(), search.terms.demand.reserve.as_ref(), search.cooldown).await {
             Err(Error::Datastore(datastore::Error::Malformed(malformed))) => {
                 search.malformed(claim.cidr, &malformed);
                 return Ok(None);
