@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use calico_datastore::{Answers, Datastore, Stored, Want};
 use calico_model::object::Malformed;
 use calico_model::pool::Use;
-use calico_model::{Affinity, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Node, Owner, cidr};
+use calico_model::{Affinity, AffinityState, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Node, Owner, cidr};
 use ipnetwork::IpNetwork;
 
 use crate::assign::{Demand, Search, Terms};
@@ -17,6 +17,9 @@ use crate::{Ipam, Lease, pools};
 
 /// The most blocks that are claimed in one operation: those of a /12 of blocks of 64 addresses.
 const MOST_BLOCKS: usize = 16_384;
+
+/// How many unfinished claims an allocation finishes.
+const FEW: usize = 8;
 
 /// What a release needs to know: how long addresses rest, and whether a block that it empties is still to be kept.
 #[derive(Debug, Default)]
@@ -189,6 +192,38 @@ impl<D: Datastore> Ipam<D> {
         if !deselected.is_empty() {
             let _ = self.release_claims(deselected, true, &inputs.config).await;
         }
+    }
+
+    /// Finishes what other processes of this owner began and did not finish: a block that it has is confirmed, and any other claim
+    /// is given up. Best effort, as above, and a few at a time: an allocation is not to wait for a large range.
+    pub(crate) async fn finish_claims(&self, inputs: &Inputs, demands: &[Demand]) {
+        let is_begun = |stored: &&Stored<Affinity>| stored.value.state != AffinityState::Confirmed;
+        let begun: Vec<Stored<Affinity>> = inputs.affinities.iter().filter(is_begun).take(FEW).cloned().collect();
+        if !begun.is_empty() {
+            let _ = self.try_finish_claims(begun, &inputs.config, demands).await;
+        }
+    }
+
+    async fn try_finish_claims(
+        &self,
+        begun: Vec<Stored<Affinity>>,
+        config: &IpamConfig,
+        demands: &[Demand],
+    ) -> Result<(), Error> {
+        let cooldown = self.cooldown(config);
+        let condition = Condition { must_be_empty: true, sequence: None };
+        for claim in self.read_claims(named(begun)).await?.into_iter().filter_map(Result::ok) {
+            let is_wanted = claim.is_pending() && claim.has_block();
+            let is_given_up = !is_wanted && {
+                let ends = self.give_up(vec![claim.clone()], condition, cooldown).await?;
+                !matches!(ends.as_slice(), [Ok(GivenUp::InUse)])
+            };
+            if !is_given_up {
+                let demand = demands.iter().find(|demand| demand.version == cidr::version(&claim.cidr));
+                self.claim(claim, demand.and_then(|demand| demand.reserve.as_ref()), cooldown).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives up blocks in which nothing is in use any more, as far as their pools choose other nodes than their owners now.

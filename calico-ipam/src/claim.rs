@@ -91,6 +91,18 @@ impl Claim {
         Claim { owner, cidr, affinity, block, fresh: false }
     }
 
+    /// Whether it was begun, and neither finished nor given up.
+    pub fn is_pending(&self) -> bool {
+        let is_pending =
+            |state: &AffinityState| !matches!(state, AffinityState::Confirmed | AffinityState::PendingDeletion);
+        self.affinity.as_ref().is_some_and(|stored| is_pending(&stored.value.state))
+    }
+
+    /// Whether the owner has the block.
+    pub fn has_block(&self) -> bool {
+        self.block.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner))
+    }
+
     fn affinity_key(&self) -> Key {
         Key::Affinity { owner: self.owner.clone(), block: self.cidr }
     }

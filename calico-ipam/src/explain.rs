@@ -44,6 +44,7 @@ impl<D: Datastore> Ipam<D> {
             Err(error) => return Explanation { answer: Err(error), traces: Vec::new(), writes: Vec::new() },
         };
         dry.give_up_deselected(inputs).await;
+        dry.finish_claims(inputs, &request.demands).await;
         let result = dry.assign_from(&mut searches, request, lease).await;
         let traces = searches.iter().map(|search| (search.version(), search.trace.clone())).collect();
         let writes = dry.store.written.into_inner().writes;

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use calico_datastore::local::Local;
-use calico_datastore::{Datastore, Outcome, Write};
+use calico_datastore::{Datastore, Outcome, Want, Write};
 use calico_ipam::{Assigned, AutoAssign, Demand, Ipam, Lease};
-use calico_model::{IpPool, IpVersion, IpamConfig, Key, Kind};
+use calico_model::{Affinity, AffinityState, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Owner};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000 + seconds)
@@ -48,6 +48,34 @@ async fn release(store: &Local, node: &str, handle: &str, now: u64) {
 #[test]
 fn a_block_that_is_nobodys_is_claimed_when_its_addresses_have_rested() {
     run(nobodys_block());
+}
+
+#[test]
+fn an_allocation_finishes_the_claims_of_its_host() {
+    run(unfinished_claims());
+}
+
+async fn unfinished_claims() {
+    for state in [AffinityState::Pending, AffinityState::PendingDeletion] {
+        for is_used in [false, true] {
+            let store = store(IpamConfig::default()).await;
+            assert_eq!(assign(&store, "node-1", "net.a", 3, 0).await.shortfalls, []);
+            if !is_used {
+                release(&store, "node-1", "net.a", 10).await;
+            }
+            let owner = Owner::Host("node-1".to_owned());
+            let listing = Listing::Affinities { owner: owner.clone(), version: IpVersion::V4 };
+            let read = async || store.read(&[Want::List(listing.clone())]).await.unwrap().list::<Affinity>();
+            for stored in read().await {
+                create(&store, Write::update(stored.key, stored.revision, Affinity::new(state.clone()))).await;
+            }
+            assert_eq!(assign(&store, "node-1", "net.b", 1, 20).await.shortfalls, []);
+            // Without an address in use, what was to be given up is given up, but for the block that is needed now.
+            let expected = if state == AffinityState::Pending || is_used { 2 } else { 1 };
+            assert_eq!(read().await.len(), expected, "{state:?} {is_used}");
+            assert!(read().await.iter().all(|stored| stored.value.state == AffinityState::Confirmed));
+        }
+    }
 }
 
 async fn nobodys_block() {

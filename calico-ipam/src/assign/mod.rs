@@ -111,6 +111,7 @@ impl<D: Datastore> Ipam<D> {
     pub async fn auto_assign(&self, inputs: &Inputs, request: &AutoAssign, lease: &Lease) -> Result<Assigned, Error> {
         let mut searches = self.searches(inputs, request)?;
         self.give_up_deselected(inputs).await;
+        self.finish_claims(inputs, &request.demands).await;
         self.assign_from(&mut searches, request, lease).await?;
         Ok(Self::collect(&self.owner, searches))
     }
