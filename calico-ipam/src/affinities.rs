@@ -1,6 +1,7 @@
 //! Operations on affinities: claiming and giving up blocks other than in the course of an allocation.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
 
 use calico_datastore::{Answers, Datastore, Stored, Want};
 use calico_model::object::Malformed;
@@ -9,7 +10,7 @@ use calico_model::{Affinity, AffinityState, IpPool, IpVersion, IpamConfig, Key, 
 use ipnetwork::IpNetwork;
 
 use crate::assign::{Demand, Search, Terms};
-use crate::block::HostReserve;
+use crate::block::{Cooldown, HostReserve};
 use crate::claim::{Claim, Condition, GivenUp};
 use crate::error::Error;
 use crate::inputs::Inputs;
@@ -18,13 +19,11 @@ use crate::{Ipam, Lease, pools};
 /// The most blocks that are claimed in one operation: those of a /12 of blocks of 64 addresses.
 const MOST_BLOCKS: usize = 16_384;
 
-/// How many unfinished claims an allocation finishes.
-const FEW: usize = 8;
-
 /// What a release needs to know: how long addresses rest, and whether a block that it empties is still to be kept.
 #[derive(Debug, Default)]
 pub(crate) struct Setting {
-    pub config: IpamConfig,
+    /// `None` where it cannot be read.
+    config: Option<IpamConfig>,
     pub pools: Vec<IpPool>,
     /// The labels of this node; `None` where it has no record, or where the owner is no node.
     pub labels: Option<BTreeMap<String, String>>,
@@ -45,7 +44,8 @@ impl Setting {
 
     /// Takes the answers to [`Setting::wants`]. What cannot be read there does not keep an address from being released.
     pub fn take(owner: &Owner, all: bool, answers: &mut Answers) -> Setting {
-        let config = answers.get::<IpamConfig>().ok().flatten().map(|stored| stored.value).unwrap_or_default();
+        let config = answers.get::<IpamConfig>().ok();
+        let config = config.map(|stored| stored.map(|stored| stored.value).unwrap_or_default());
         let mut setting = Setting { config, ..Setting::default() };
         if all {
             setting.pools = answers.list().into_iter().map(|stored| stored.value).collect();
@@ -55,6 +55,11 @@ impl Setting {
             }
         }
         setting
+    }
+
+    /// How long released addresses rest. Where that cannot be read, nobody's rest ends.
+    pub fn cooldown(&self, now: SystemTime) -> Cooldown {
+        Cooldown { rest: self.config.as_ref().map_or(Duration::MAX, IpamConfig::cooldown), now }
     }
 }
 
@@ -87,6 +92,10 @@ impl<D: Datastore> Ipam<D> {
         let mut answers = self.store.read(&wants).await?;
         let pools: Vec<IpPool> = answers.list().into_iter().map(|stored| stored.value).collect();
         let pool = pool_of(&pools, range)?;
+        if !pools::has_usable_blocks(pool) {
+            let verdicts = vec![pools::unusable_blocks(pool)];
+            return Err(Error::NoPool { version: pool.version(), verdicts });
+        }
         let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
         let blocks: Vec<IpNetwork> =
             crate::start_block::in_order(range, pool.block_size()).take(MOST_BLOCKS + 1).collect();
@@ -103,7 +112,8 @@ impl<D: Datastore> Ipam<D> {
                 done.claimed.push(block);
             }
         }
-        done.others = blocks.into_iter().filter(|block| !done.claimed.contains(block)).collect();
+        let claimed: BTreeSet<&IpNetwork> = done.claimed.iter().collect();
+        done.others = blocks.into_iter().filter(|block| !claimed.contains(block)).collect();
         Ok(done)
     }
 
@@ -124,7 +134,7 @@ impl<D: Datastore> Ipam<D> {
         pool_of(&pools, range)?;
         let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
         let claims = named(answers.list()).filter(|(_, block)| cidr::contains(&range, block)).collect();
-        self.release_claims(claims, must_be_empty, &config).await
+        self.release_claims(claims, must_be_empty, self.cooldown(&config)).await
     }
 
     /// Gives up all of this owner's affinities: those of a node that is no more, for example.
@@ -151,14 +161,19 @@ impl<D: Datastore> Ipam<D> {
         let mut answers = self.store.read(&wants).await?;
         let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
         let listed: Vec<Stored<Affinity>> = listings.iter().flat_map(|_| answers.list()).collect();
-        self.release_claims(named(listed).filter(|(_, block)| chosen(block)).collect(), must_be_empty, &config).await
+        self.release_claims(
+            named(listed).filter(|(_, block)| chosen(block)).collect(),
+            must_be_empty,
+            self.cooldown(&config),
+        )
+        .await
     }
 
     async fn release_claims(
         &self,
         claims: Vec<(Owner, IpNetwork)>,
         must_be_empty: bool,
-        config: &IpamConfig,
+        cooldown: Cooldown,
     ) -> Result<Releases, Error> {
         let mut done = Releases::default();
         let mut read = Vec::new();
@@ -170,7 +185,7 @@ impl<D: Datastore> Ipam<D> {
         }
         let names: Vec<(Owner, IpNetwork)> = read.iter().map(|claim| (claim.owner.clone(), claim.cidr)).collect();
         let condition = Condition { must_be_empty, sequence: None };
-        let ends = self.give_up(read, condition, self.cooldown(config)).await?;
+        let ends = self.give_up(read, condition, cooldown).await?;
         for ((owner, block), end) in names.into_iter().zip(ends) {
             match end {
                 Ok(end) => done.ends.push((owner, block, end)),
@@ -180,55 +195,38 @@ impl<D: Datastore> Ipam<D> {
         Ok(done)
     }
 
-    /// Gives up this owner's blocks, as far as no address of them is in use, whose pools choose other nodes now. Best effort:
-    /// what does not succeed is tried again by the next allocation.
-    pub(crate) async fn give_up_deselected(&self, inputs: &Inputs) {
-        if !matches!(self.owner, Owner::Host(_)) {
-            return;
+    /// Puts this owner's affinities in order before an allocation: those that a dead process left half-way, and those to blocks
+    /// without an address in use whose pools choose other nodes now, unless this allocation asks for just these pools. Best
+    /// effort: what does not succeed is tried again by the next allocation.
+    pub(crate) async fn put_in_order(&self, inputs: &Inputs, searches: &[Search<'_>]) {
+        let is_unfinished = |stored: &&Stored<Affinity>| stored.value.state != AffinityState::Confirmed;
+        let unfinished: Vec<Stored<Affinity>> = inputs.affinities.iter().filter(is_unfinished).cloned().collect();
+        if !unfinished.is_empty() {
+            let _ = self.finish(unfinished).await;
         }
         let deselected: Vec<(Owner, IpNetwork)> = named(inputs.affinities.clone())
-            .filter(|(_, block)| pools::is_deselected(&inputs.pools, &inputs.labels, block))
+            .filter(|(owner, block)| {
+                matches!(owner, Owner::Host(_))
+                    && !searches.iter().any(|search| search.may_use(block))
+                    && pools::is_deselected(&inputs.pools, &inputs.labels, block)
+            })
             .collect();
         if !deselected.is_empty() {
-            let _ = self.release_claims(deselected, true, &inputs.config).await;
+            let _ = self.release_claims(deselected, true, self.cooldown(&inputs.config)).await;
         }
     }
 
-    /// Finishes what other processes of this owner began and did not finish: a block that it has is confirmed, and any other claim
-    /// is given up. Best effort, as above, and a few at a time: an allocation is not to wait for a large range.
-    pub(crate) async fn finish_claims(&self, inputs: &Inputs, demands: &[Demand]) {
-        let is_begun = |stored: &&Stored<Affinity>| stored.value.state != AffinityState::Confirmed;
-        let begun: Vec<Stored<Affinity>> = inputs.affinities.iter().filter(is_begun).take(FEW).cloned().collect();
-        if !begun.is_empty() {
-            let _ = self.try_finish_claims(begun, &inputs.config, demands).await;
-        }
-    }
-
-    async fn try_finish_claims(
-        &self,
-        begun: Vec<Stored<Affinity>>,
-        config: &IpamConfig,
-        demands: &[Demand],
-    ) -> Result<(), Error> {
-        let cooldown = self.cooldown(config);
-        let condition = Condition { must_be_empty: true, sequence: None };
-        for claim in self.read_claims(named(begun)).await?.into_iter().filter_map(Result::ok) {
-            let is_wanted = claim.is_pending() && claim.has_block();
-            let is_given_up = !is_wanted && {
-                let ends = self.give_up(vec![claim.clone()], condition, cooldown).await?;
-                !matches!(ends.as_slice(), [Ok(GivenUp::InUse)])
-            };
-            if !is_given_up {
-                let demand = demands.iter().find(|demand| demand.version == cidr::version(&claim.cidr));
-                self.claim(claim, demand.and_then(|demand| demand.reserve.as_ref()), cooldown).await?;
-            }
-        }
-        Ok(())
+    async fn finish(&self, unfinished: Vec<Stored<Affinity>>) -> Result<(), Error> {
+        let claims = self.read_claims(named(unfinished)).await?;
+        self.settle_claims(claims.into_iter().filter_map(Result::ok).collect()).await
     }
 
     /// Gives up blocks in which nothing is in use any more, as far as their pools choose other nodes than their owners now.
     /// Best effort, as above.
     pub(crate) async fn give_up_emptied(&self, emptied: Vec<(Owner, IpNetwork)>, setting: &Setting) {
+        // Most pools choose all nodes: then nothing more needs to be read.
+        let may_go = |(_, block): &(Owner, IpNetwork)| pools::chooses_nodes(&setting.pools, block);
+        let emptied: Vec<(Owner, IpNetwork)> = emptied.into_iter().filter(may_go).collect();
         if !emptied.is_empty() {
             let _ = self.try_give_up_emptied(emptied, setting).await;
         }
@@ -251,7 +249,7 @@ impl<D: Datastore> Ipam<D> {
         };
         let deselected: Vec<(Owner, IpNetwork)> = emptied.iter().filter(deselected).cloned().collect();
         if !deselected.is_empty() {
-            self.release_claims(deselected, true, &setting.config).await?;
+            self.release_claims(deselected, true, setting.cooldown(self.now)).await?;
         }
         Ok(())
     }

@@ -107,8 +107,8 @@ pub(crate) fn warm_up(block: &mut Block, cooldown: Cooldown) -> bool {
     let rested = |attribute: &Attribute| {
         attribute.released_at.as_ref().is_some_and(|text| {
             // What is no time says nothing about how long to wait.
-            let free_at = timestamp::parse_rfc3339(text).and_then(|at| at.checked_add(cooldown.rest));
-            cooldown.rest.is_zero() || free_at.is_none_or(|at| at < cooldown.now)
+            let is_over = |at: SystemTime| at.checked_add(cooldown.rest).is_some_and(|end| end < cooldown.now);
+            cooldown.rest.is_zero() || timestamp::parse_rfc3339(text).is_none_or(is_over)
         })
     };
     let warm: Vec<usize> =
@@ -213,7 +213,8 @@ pub(crate) fn is_empty(block: &Block) -> bool {
     let unused = |ordinal: usize| {
         block.allocations[ordinal].is_none() || block.attribute_of(ordinal).is_some_and(Attribute::is_windows_reserve)
     };
-    (0..block.allocations.len()).all(unused)
+    // Nobody knows what a list that is too short lacks.
+    block.allocations.len() == block.size() && (0..block.size()).all(unused)
 }
 
 /// Whether a block is empty once the addresses that have rested long enough are free.

@@ -20,6 +20,8 @@
 //! Both are steps decided from what is stored, so that nothing else is needed to go on after a conflict, a lost answer or
 //! another process's death: read again, and decide again.
 
+use std::collections::BTreeSet;
+
 use calico_datastore::{Datastore, Outcome, Revision, Stored, Want, Write};
 use calico_model::object::Malformed;
 use calico_model::{Affinity, AffinityState, Block, Key, Object, Owner};
@@ -91,18 +93,6 @@ impl Claim {
         Claim { owner, cidr, affinity, block, fresh: false }
     }
 
-    /// Whether it was begun, and neither finished nor given up.
-    pub fn is_pending(&self) -> bool {
-        let is_pending =
-            |state: &AffinityState| !matches!(state, AffinityState::Confirmed | AffinityState::PendingDeletion);
-        self.affinity.as_ref().is_some_and(|stored| is_pending(&stored.value.state))
-    }
-
-    /// Whether the owner has the block.
-    pub fn has_block(&self) -> bool {
-        self.block.as_ref().is_some_and(|stored| stored.value.is_owned_by(&self.owner))
-    }
-
     fn affinity_key(&self) -> Key {
         Key::Affinity { owner: self.owner.clone(), block: self.cidr }
     }
@@ -154,16 +144,21 @@ impl Claim {
         let Some(affinity) = &self.affinity else {
             return Step::Write(vec![self.put_affinity(AffinityState::Pending)]);
         };
-        let confirmed = self.put_affinity(AffinityState::Confirmed);
         match affinity.value.state {
             AffinityState::Confirmed => Step::Done(Some(block.clone())),
             // Whoever would take a block away that was created just now must change the affinity first: confirming it loses.
-            _ if self.fresh => Step::Write(vec![confirmed]),
-            _ => {
-                let mut touched = block.value.clone();
-                block::touch(&mut touched);
-                Step::Write(vec![Write::update(block.key.clone(), block.revision, touched), confirmed])
-            }
+            _ if self.fresh => Step::Write(vec![self.put_affinity(AffinityState::Confirmed)]),
+            _ => self.confirm(block),
+        }
+    }
+
+    /// The next step towards a claim that says what the block says: confirmed where this owner has the block, else none.
+    fn towards_agreement(&self) -> Step<()> {
+        let is_own = self.block.as_ref().filter(|stored| stored.value.is_owned_by(&self.owner));
+        match (&self.affinity, is_own) {
+            (Some(affinity), Some(block)) if affinity.value.state != AffinityState::Confirmed => self.confirm(block),
+            (Some(_), None) => self.delete_affinity().map_or(Step::Done(()), |stale| Step::Write(vec![stale])),
+            _ => Step::Done(()),
         }
     }
 
@@ -189,7 +184,11 @@ impl Claim {
             return Step::Done(GivenUp::Changed);
         }
         if condition.must_be_empty && !block::is_empty(&block) {
-            return Step::Done(GivenUp::InUse);
+            // Whoever began to give it up, it stays its owner's.
+            return match &self.affinity {
+                Some(affinity) if affinity.value.state == AffinityState::PendingDeletion => self.confirm(stored),
+                _ => Step::Done(GivenUp::InUse),
+            };
         }
         let leave = if block::is_empty(&block) {
             Write::delete(stored.key.clone(), stored.revision)
@@ -199,13 +198,17 @@ impl Claim {
             block::touch(&mut block);
             Write::update(stored.key.clone(), stored.revision, block)
         };
-        let marked = self.affinity.as_ref().is_some_and(|a| a.value.state == AffinityState::PendingDeletion);
-        let (mark, delete) = match &self.affinity {
-            Some(_) if marked => (None, self.delete_affinity()),
-            Some(_) => (Some(self.put_affinity(AffinityState::PendingDeletion)), None),
-            None => (None, None),
-        };
-        Step::Write(mark.into_iter().chain([leave]).chain(delete).collect())
+        // Also where it is marked already: its owner may be about to confirm it.
+        let mark = self.affinity.as_ref().map(|_| self.put_affinity(AffinityState::PendingDeletion));
+        Step::Write(mark.into_iter().chain([leave]).collect())
+    }
+
+    /// Rewrites the block, so that whoever is about to take it away loses, and confirms the affinity.
+    fn confirm<T>(&self, block: &Stored<Block>) -> Step<T> {
+        let mut touched = block.value.clone();
+        block::touch(&mut touched);
+        let touched = Write::update(block.key.clone(), block.revision, touched);
+        Step::Write(vec![touched, self.put_affinity(AffinityState::Confirmed)])
     }
 }
 
@@ -248,6 +251,11 @@ impl<D: Datastore> Ipam<D> {
         cooldown: Cooldown,
     ) -> Result<Vec<Result<GivenUp, Malformed>>, Error> {
         self.advance(claims, |claim, begun| claim.towards_giving_up(condition, cooldown, begun)).await
+    }
+
+    /// Brings affinities into agreement with their blocks.
+    pub(crate) async fn settle_claims(&self, claims: Vec<Claim>) -> Result<(), Error> {
+        self.advance(claims, |claim, _| claim.towards_agreement()).await.map(|_| ())
     }
 
     /// Reads claims, together. One that cannot be read says so.
@@ -298,11 +306,14 @@ impl<D: Datastore> Ipam<D> {
         let (mut last, mut begun) = (String::new(), false);
         for _ in 0..RETRIES {
             let (mut writes, mut writers) = (Vec::new(), Vec::new());
+            let mut changing = BTreeSet::new();
             open.retain(|(index, claim)| match step(claim, begun) {
                 Step::Done(end) => {
                     ends[*index] = Some(Ok(end));
                     false
                 }
+                // Another owner's claim to the same block waits.
+                Step::Write(_) if !changing.insert(claim.cidr) => true,
                 Step::Write(wanted) => {
                     writers.extend(wanted.iter().map(|_| *index));
                     writes.extend(wanted);

@@ -145,7 +145,7 @@ impl Error {
                 format!("strict affinity is on and block {block} belongs to {owner}: choose another address")
             }
             Error::BlockLimit { owner, owned, limit, rooms } => format!(
-                "{} owns {owned} blocks, all full, and may own {limit}: raise maxBlocksPerHost, or use larger blocks{}",
+                "{} owns {owned} blocks, none with an address to assign, and may own {limit}: raise maxBlocksPerHost (with strict affinity), or use larger blocks{}",
                 owner.name(),
                 tail(rooms)
             ),

@@ -43,8 +43,7 @@ impl<D: Datastore> Ipam<D> {
             Ok(searches) => searches,
             Err(error) => return Explanation { answer: Err(error), traces: Vec::new(), writes: Vec::new() },
         };
-        dry.give_up_deselected(inputs).await;
-        dry.finish_claims(inputs, &request.demands).await;
+        dry.put_in_order(inputs, &searches).await;
         let result = dry.assign_from(&mut searches, request, lease).await;
         let traces = searches.iter().map(|search| (search.version(), search.trace.clone())).collect();
         let writes = dry.store.written.into_inner().writes;

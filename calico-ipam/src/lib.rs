@@ -33,7 +33,7 @@ pub mod start_block;
 mod utilisation;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
@@ -100,7 +100,16 @@ pub struct Allocation {
 pub struct Lease {
     holder: Attribute,
     handle: String,
-    tried: RefCell<BTreeSet<IpNetwork>>,
+    tried: RefCell<BTreeMap<IpNetwork, Attempts>>,
+}
+
+/// What became of attempts to assign addresses of one block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Attempts {
+    /// How many addresses the handle counts that this call did not get.
+    over: i64,
+    /// How many more it may count: the answer was lost.
+    unsure: i64,
 }
 
 impl Lease {
@@ -120,7 +129,11 @@ impl Lease {
         &self.handle
     }
 
-    fn trying(&self, block: IpNetwork) {
-        self.tried.borrow_mut().insert(block);
+    fn attempts(&self, block: &IpNetwork) -> Attempts {
+        self.tried.borrow().get(block).copied().unwrap_or_default()
+    }
+
+    fn note(&self, block: IpNetwork, change: impl FnOnce(&mut Attempts)) {
+        change(self.tried.borrow_mut().entry(block).or_default());
     }
 }

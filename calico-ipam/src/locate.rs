@@ -65,7 +65,7 @@ impl<D: Datastore> Ipam<D> {
         let block = places.block_of(address).ok_or(Error::Unassigned { address })?;
         let stored = self.store.read(&[Want::Get(Key::Block(block))]).await?.get::<Block>()?;
         let mut stored = stored.ok_or(Error::Unassigned { address })?;
-        block::warm_up(&mut stored.value, self.cooldown(&places.setting.config));
+        block::warm_up(&mut stored.value, places.setting.cooldown(self.now));
         Ok(stored)
     }
 }

@@ -31,7 +31,7 @@ pub struct Call {
     pub node: String,
     /// The log.
     pub log: Log,
-    /// What dates everything this call creates.
+    /// When the call began: this marks what it assigns.
     pub now: SystemTime,
 }
 
@@ -184,7 +184,8 @@ impl Call {
 
     /// Address management for this call.
     pub fn ipam<D: Datastore>(&self, store: D) -> Ipam<D> {
-        Ipam::new(store, &self.node, self.now)
+        // Not when the call began: it may have waited long for the host lock, and what it writes is dated with this.
+        Ipam::new(store, &self.node, SystemTime::now())
     }
 
     /// The lease of this call's allocations.

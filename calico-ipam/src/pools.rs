@@ -210,10 +210,26 @@ fn leaves_room(pool: &IpPool, reserve: Option<&HostReserve>) -> Result<bool, Err
     }
 }
 
+/// That the blocks of a pool have a size that blocks cannot have.
+pub(crate) fn unusable_blocks(pool: &IpPool) -> Verdict {
+    let (name, answer) = (pool.metadata.name.clone(), Answer::BlockSize(pool.block_size()));
+    Verdict { pool: name, cidr: pool.cidr(), answer }
+}
+
+/// The enabled pool that a block lies in.
+fn pool_of<'a>(pools: &'a [IpPool], block: &IpNetwork) -> Option<&'a IpPool> {
+    enabled(pools, cidr::version(block)).find(|pool| cidr::contains(&pool.cidr(), block))
+}
+
+/// Whether the pool that a block lies in, if it is enabled, is for some nodes only.
+pub(crate) fn chooses_nodes(pools: &[IpPool], block: &IpNetwork) -> bool {
+    pool_of(pools, block).is_some_and(|pool| !matches!(pool.spec.node_selector.trim(), "" | "all()"))
+}
+
 /// Whether the pool that a block lies in, if it is enabled, does not choose the node with these labels any more. A selector
 /// that cannot be read takes nothing away.
 pub(crate) fn is_deselected(pools: &[IpPool], labels: &BTreeMap<String, String>, block: &IpNetwork) -> bool {
-    let pool = enabled(pools, cidr::version(block)).find(|pool| cidr::contains(&pool.cidr(), block));
+    let pool = pool_of(pools, block);
     pool.is_some_and(|pool| Selector::parse(&pool.spec.node_selector).is_ok_and(|chosen| !chosen.matches(labels)))
 }
 

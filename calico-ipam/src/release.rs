@@ -9,7 +9,7 @@ use ipnetwork::IpNetwork;
 use crate::affinities::Setting;
 use crate::block::{self, Cooldown};
 use crate::error::Error;
-use crate::{Ipam, Lease, RETRIES};
+use crate::{Attempts, Ipam, Lease, RETRIES};
 
 impl<D: Datastore> Ipam<D> {
     /// Reads a handle for [`Ipam::release_by_handle`].
@@ -33,12 +33,14 @@ impl<D: Datastore> Ipam<D> {
         let Some(known) = known else { return Ok(()) };
         let Key::Handle(id) = known.key.clone() else { return Ok(()) };
         let blocks = blocks_of(&known.value);
-        self.settle_from(&id, Some(known), blocks, |_| true).await
+        // Processes of other hosts may be about to assign what a virtual machine's handle counts.
+        let count = if is_of_vm(&id) { Count::Lower(BTreeMap::new()) } else { Count::Exact };
+        self.settle_from(&id, Some(known), blocks, count, |_| true).await
     }
 
     /// Takes back what `lease` may have got, whether or not this process ever heard of it.
     pub async fn undo(&self, lease: &Lease) -> Result<(), Error> {
-        let tried: Vec<IpNetwork> = lease.tried.borrow().iter().copied().collect();
+        let tried = lease.tried.borrow().clone();
         if !tried.is_empty() {
             // A commit that was cut short may be under way, and create what there is nothing yet to guard.
             self.store.settle().await?;
@@ -46,43 +48,48 @@ impl<D: Datastore> Ipam<D> {
         self.settle(lease.handle(), tried, |attribute| attribute == &lease.holder).await
     }
 
-    /// Releases the addresses of a handle in the given blocks whose attribute is `chosen`, and makes the handle count
-    /// exactly what is left there.
-    ///
-    /// Each block is rewritten even if nothing in it is released, before the handle's entry goes: a request of a dead
-    /// process that is still on its way then loses its compare-and-swap instead of allocating an address that no
-    /// handle remembers (invariant 2 of the design). Only of a virtual machine's handle nothing goes that is not released here.
+    /// Releases the addresses of a handle in the given blocks whose attribute is `chosen`, and lowers what the handle counts
+    /// there by these, and by what attempts have left over.
     pub(crate) async fn settle(
         &self,
         handle: &str,
-        blocks: Vec<IpNetwork>,
+        tried: BTreeMap<IpNetwork, Attempts>,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        if blocks.is_empty() {
+        if tried.is_empty() {
             return Ok(());
         }
+        let is_shared = is_of_vm(handle);
+        let spare = |attempts: &Attempts| if is_shared { attempts.over } else { attempts.over + attempts.unsure };
         let known = self.read_handle(handle).await?;
-        self.settle_from(handle, known, blocks, chosen).await
+        let blocks = tried.keys().copied().collect();
+        let spare = tried.iter().map(|(&block, attempts)| (block, spare(attempts))).collect();
+        self.settle_from(handle, known, blocks, Count::Lower(spare), chosen).await
     }
 
     /// As [`Ipam::settle`], with the handle as it was read.
+    ///
+    /// Each block is rewritten even if nothing in it is released, before the handle's entry goes: a request of a dead
+    /// process that is still on its way then loses its compare-and-swap instead of allocating an address that no
+    /// handle remembers (invariant 2 of the design).
     async fn settle_from(
         &self,
         handle: &str,
         known: Option<Stored<Handle>>,
         blocks: Vec<IpNetwork>,
+        mut count: Count,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let handle_want = Want::Get(Key::Handle(handle.to_owned()));
-        let (is_shared, mut known, mut may_read_all) = (is_of_vm(handle), Some(known), true);
+        let (mut known, mut may_read_all) = (Some(known), true);
         let mut last = String::new();
         for _ in 0..RETRIES {
+            // The handle first: a block that is absent after that is not counted by an entry that is newer.
+            let counted = match known.clone() {
+                Some(counted) => counted,
+                None => self.read_handle(handle).await?,
+            };
             let block_wants = blocks.iter().map(|&block| Want::Get(Key::Block(block)));
-            let wants: Vec<Want> = Setting::wants(&self.owner, may_read_all)
-                .into_iter()
-                .chain(block_wants)
-                .chain(known.is_none().then(|| handle_want.clone()))
-                .collect();
+            let wants: Vec<Want> = Setting::wants(&self.owner, may_read_all).into_iter().chain(block_wants).collect();
             let mut answers = match self.store.read(&wants).await {
                 Err(calico_datastore::Error::Forbidden { .. }) if may_read_all => {
                     may_read_all = false;
@@ -90,33 +97,24 @@ impl<D: Datastore> Ipam<D> {
                 }
                 answers => answers?,
             };
+            known = None;
             let setting = Setting::take(&self.owner, may_read_all, &mut answers);
-            let cooldown = self.cooldown(&setting.config);
-            let found: Vec<Result<Option<Stored<Block>>, _>> = blocks.iter().map(|_| answers.get::<Block>()).collect();
-            let counted = match known.take() {
-                Some(counted) => counted,
-                None => answers.get()?,
-            };
             let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
-            let (mut writes, mut emptied) = (Vec::new(), Vec::new());
+            let (mut writes, mut released, mut emptied) = (Vec::new(), Vec::new(), Vec::new());
             let mut unreadable = Ok(());
-            for (block, found) in blocks.iter().zip(found) {
-                match found {
+            for block in &blocks {
+                match answers.get::<Block>() {
                     Ok(Some(stored)) => {
-                        let taken = take_back(stored, handle, cooldown, &chosen);
-                        if is_shared {
-                            left.set(block, left.count(block).saturating_sub(taken.released));
-                            if taken.released == 0 {
-                                continue;
-                            }
-                        } else {
-                            left.set(block, taken.remaining);
+                        let taken = take_back(stored, handle, setting.cooldown(self.now), &chosen);
+                        let entry = count.left(block, left.count(block), taken.released, taken.remaining);
+                        if taken.released > 0 || count.rewrites(block) {
+                            left.set(block, entry);
+                            emptied.extend(taken.emptied.map(|owner| (owner, *block)));
+                            released.push((*block, taken.released));
+                            writes.push(taken.write);
                         }
-                        emptied.extend(taken.emptied.map(|owner| (owner, *block)));
-                        writes.push(taken.write);
                     }
-                    Ok(None) if is_shared => {}
-                    Ok(None) => left.set(block, 0),
+                    Ok(None) => left.set(block, count.left(block, left.count(block), 0, 0)),
                     // The handle keeps this block; what it has in others is released all the same.
                     Err(error) => unreadable = Err(error.into()),
                 }
@@ -130,11 +128,52 @@ impl<D: Datastore> Ipam<D> {
                     self.give_up_emptied(emptied, &setting).await;
                     return unreadable;
                 }
-                Outcome::Conflict { index, .. } => last = format!("another writer changed {}", writes[index].key),
+                Outcome::Conflict { index, applied } => {
+                    last = format!("another writer changed {}", writes[index].key);
+                    count.owe(released.into_iter().take(applied.len()));
+                }
                 Outcome::Unknown(reason) => last = reason,
             }
         }
         Err(Error::RetriesUsedUp { last })
+    }
+}
+
+/// How a handle's entry follows what its block holds.
+enum Count {
+    /// It counts exactly what is left: the handle is this container's alone, and all of it is released.
+    Exact,
+    /// It is lowered by what is released, and by so many more for each block, never below what the block holds: others may be
+    /// adding to it, or lowering it themselves.
+    Lower(BTreeMap<IpNetwork, i64>),
+}
+
+impl Count {
+    fn left(&self, block: &IpNetwork, counted: i64, released: i64, remaining: i64) -> i64 {
+        match self {
+            Count::Exact => remaining,
+            Count::Lower(spare) => {
+                let spare = spare.get(block).copied().unwrap_or(0);
+                counted.saturating_sub(released).saturating_sub(spare).max(remaining)
+            }
+        }
+    }
+
+    /// Whether an entry may go although nothing is released in the block.
+    fn rewrites(&self, block: &IpNetwork) -> bool {
+        match self {
+            Count::Exact => true,
+            Count::Lower(spare) => spare.get(block).is_some_and(|&spare| spare > 0),
+        }
+    }
+
+    /// Takes note that addresses were released, and the entry not yet lowered.
+    fn owe(&mut self, released: impl Iterator<Item = (IpNetwork, i64)>) {
+        if let Count::Lower(spare) = self {
+            for (block, count) in released {
+                *spare.entry(block).or_default() += count;
+            }
+        }
     }
 }
 

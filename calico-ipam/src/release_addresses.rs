@@ -161,7 +161,7 @@ impl<D: Datastore> Ipam<D> {
         }
         let addresses: Vec<IpAddr> = latest.keys().copied().collect();
         let places = self.locate(&addresses).await?;
-        let cooldown = self.cooldown(&places.setting.config);
+        let cooldown = places.setting.cooldown(self.now);
         for (address, request) in latest {
             match places.block_of(address) {
                 Some(block) => work.waiting.entry(block).or_default().push(request.clone()),

@@ -70,9 +70,7 @@ async fn unfinished_claims() {
                 create(&store, Write::update(stored.key, stored.revision, Affinity::new(state.clone()))).await;
             }
             assert_eq!(assign(&store, "node-1", "net.b", 1, 20).await.shortfalls, []);
-            // Without an address in use, what was to be given up is given up, but for the block that is needed now.
-            let expected = if state == AffinityState::Pending || is_used { 2 } else { 1 };
-            assert_eq!(read().await.len(), expected, "{state:?} {is_used}");
+            assert_eq!(read().await.len(), 2, "{state:?} {is_used}");
             assert!(read().await.iter().all(|stored| stored.value.state == AffinityState::Confirmed));
         }
     }

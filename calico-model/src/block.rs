@@ -116,6 +116,11 @@ impl Block {
         }
     }
 
+    /// How many addresses the block has; 0 where it is larger than any block may be.
+    pub fn size(&self) -> usize {
+        size_of(&self.cidr)
+    }
+
     /// The family of the block's addresses.
     pub fn version(&self) -> IpVersion {
         cidr::version(&self.cidr)

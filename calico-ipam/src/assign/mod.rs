@@ -18,7 +18,7 @@ use crate::block::{self, HostReserve};
 use crate::claim::Claim;
 use crate::error::Error;
 use crate::inputs::Inputs;
-use crate::pools::{self, Answer, Verdict};
+use crate::pools;
 use crate::{Allocation, Ipam, Lease, RETRIES};
 use commit::{Change, Committed, HandleWriter};
 pub(crate) use search::{Search, Terms};
@@ -110,8 +110,7 @@ impl<D: Datastore> Ipam<D> {
     /// before the error is in `lease`, for [`Ipam::undo`]. Too few free addresses are no error but a [`Shortfall`].
     pub async fn auto_assign(&self, inputs: &Inputs, request: &AutoAssign, lease: &Lease) -> Result<Assigned, Error> {
         let mut searches = self.searches(inputs, request)?;
-        self.give_up_deselected(inputs).await;
-        self.finish_claims(inputs, &request.demands).await;
+        self.put_in_order(inputs, &searches).await;
         self.assign_from(&mut searches, request, lease).await?;
         Ok(Self::collect(&self.owner, searches))
     }
@@ -136,16 +135,16 @@ impl<D: Datastore> Ipam<D> {
         request: &AutoAssign,
         lease: &Lease,
     ) -> Result<(), Error> {
-        let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
-        let (mut last, mut full) = (String::new(), None);
-        for _ in 0..RETRIES {
+        let mut handle = HandleWriter::assuming_absent(lease, request.most_for_handle);
+        let (mut last, mut full, mut losses) = (String::new(), None, 0);
+        while losses < RETRIES {
             self.find_blocks(searches, lease).await?;
             let plan: Vec<Change> = searches.iter_mut().filter_map(|search| search.plan(lease)).collect();
             if plan.is_empty() {
-                self.settle_counts(handle, lease).await;
+                self.settle_counts(lease).await;
                 return Ok(());
             }
-            let mut landed = match self.commit_changes(&plan, &mut handle, lease).await? {
+            let mut landed = match self.commit_changes(&plan, &mut handle).await? {
                 Committed::All => plan.len(),
                 Committed::First(count, reason) => {
                     last = reason;
@@ -162,6 +161,7 @@ impl<D: Datastore> Ipam<D> {
                     0
                 }
             };
+            losses += usize::from(landed == 0);
             for change in plan {
                 let version = change.before.value.version();
                 let Some(search) = searches.iter_mut().find(|search| search.version() == version) else { continue };
@@ -213,7 +213,7 @@ impl<D: Datastore> Ipam<D> {
         let address = request.address;
         let cidr = block_of(inputs, request)?;
         let cooldown = self.cooldown(&inputs.config);
-        let mut handle = HandleWriter::assuming_absent(lease.handle(), request.most_for_handle);
+        let mut handle = HandleWriter::assuming_absent(lease, request.most_for_handle);
         let mut last = String::new();
         for _ in 0..RETRIES {
             let mut stored = match self.store.read(&[Want::Get(Key::Block(cidr))]).await?.get::<Block>()? {
@@ -234,13 +234,13 @@ impl<D: Datastore> Ipam<D> {
             let is_held = stored.value.attribute_of(ordinal).is_some_and(holds) && request.most_for_handle.is_some();
             if is_held || own_addresses(&stored.value, lease).contains(&address) {
                 // By this try's predecessor, whose answer may have been lost.
-                self.settle_counts(handle, lease).await;
+                self.settle_counts(lease).await;
                 return Ok(found);
             }
             let change = self.change_for(stored, address, inputs.config.strict_affinity, lease)?;
-            match self.commit_changes(&[change], &mut handle, lease).await? {
+            match self.commit_changes(&[change], &mut handle).await? {
                 Committed::All => {
-                    self.settle_counts(handle, lease).await;
+                    self.settle_counts(lease).await;
                     return Ok(found);
                 }
                 Committed::First(_, reason) | Committed::Unknown(reason) => last = reason,
@@ -325,10 +325,6 @@ fn block_of(inputs: &Inputs, request: &AssignAddress) -> Result<IpNetwork, Error
     }
     match Key::block_of(address, pool.block_size()) {
         Some(Key::Block(cidr)) if pools::has_usable_blocks(pool) => Ok(cidr),
-        _ => {
-            let answer = Answer::BlockSize(pool.block_size());
-            let verdict = Verdict { pool: pool.metadata.name.clone(), cidr: pool.cidr(), answer };
-            Err(Error::NoPool { version, verdicts: vec![verdict] })
-        }
+        _ => Err(Error::NoPool { version, verdicts: vec![pools::unusable_blocks(pool)] }),
     }
 }

@@ -158,6 +158,11 @@ impl<'a> Search<'a> {
         self.terms.demand.count
     }
 
+    /// Whether a block lies in one of the pools to allocate from.
+    pub fn may_use(&self, block: &IpNetwork) -> bool {
+        self.selection.pools.iter().any(|pool| cidr::contains(&pool.cidr(), block))
+    }
+
     /// How many addresses are still wished for.
     pub fn missing(&self) -> usize {
         self.wanted().saturating_sub(self.got.len())
@@ -328,7 +333,9 @@ impl<D: Datastore> Ipam<D> {
                 }
             }
             for search in searches.iter_mut() {
-                while let Some((candidate, entry)) = search.read.pop_front().filter(|_| search.is_open()) {
+                while search.is_open()
+                    && let Some((candidate, entry)) = search.read.pop_front()
+                {
                     self.look_at(search, candidate, entry, lease).await?;
                     search.eager = search.found.is_none();
                 }

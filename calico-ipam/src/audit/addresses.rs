@@ -11,6 +11,7 @@ use ipnetwork::IpNetwork;
 
 use super::pools::PoolIndex;
 use super::{Finding, Objects, Tunnel, User, handle_of};
+use crate::release;
 
 /// As [`User`], with its object.
 #[derive(Clone, Copy)]
@@ -53,7 +54,7 @@ impl Using<'_> {
 
 /// Whether an address is a virtual machine's, which keeps it when it moves or rests.
 fn is_virtual_machines(attribute: &Attribute) -> bool {
-    attribute.secondary.contains_key("vmi-name") || attribute.handle().is_some_and(|handle| handle.contains(".vmi."))
+    attribute.secondary.contains_key("vmi-name") || attribute.handle().is_some_and(release::is_of_vm)
 }
 
 /// Whether an address is allocated to a container, and so to be given back if there is no endpoint with it: the handle

@@ -77,7 +77,11 @@ async fn the_limit_of_blocks() {
         let error = world.try_assign(host, host, &limited(200, limit)).await.unwrap_err();
         assert_eq!(error.to_string(), "cannot allocate new block due to per host block limit");
         let advice = error.advice();
-        assert!(advice.contains(&format!("{host} owns {limit} blocks, all full, and may own {limit}")), "{advice}");
+        assert!(
+            advice
+                .contains(&format!("{host} owns {limit} blocks, none with an address to assign, and may own {limit}")),
+            "{advice}"
+        );
         assert_eq!(world.owned(host).await.len(), limit);
     }
     // The settings' limit stands where it is lower, and the request's where that is.
