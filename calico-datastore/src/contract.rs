@@ -17,6 +17,8 @@ pub struct Revision(pub i64);
 pub enum Want {
     /// One object.
     Get(Key),
+    /// A block, and no more of it than its outline: for those who look at many. A store may answer with the whole block.
+    Outline(Key),
     /// All objects of a listing, in the order of their keys.
     List(Listing),
 }
@@ -24,8 +26,18 @@ pub enum Want {
 impl fmt::Display for Want {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Want::Get(key) => key.fmt(f),
+            Want::Get(key) | Want::Outline(key) => key.fmt(f),
             Want::List(listing) => listing.fmt(f),
+        }
+    }
+}
+
+impl Want {
+    /// The answer to a question for one object.
+    pub fn answer(&self, key: &Key, revision: Revision, value: &[u8]) -> Entry {
+        match self {
+            Want::Outline(_) => Entry { key: key.clone(), revision, object: Object::outline(key, value) },
+            _ => Entry::of(key.clone(), revision, value),
         }
     }
 }

@@ -80,7 +80,7 @@ impl<D: Datastore> Datastore for DryRun<'_, D> {
                 stored.entries().into_iter().map(|entry| (entry.key.path(), entry)).collect();
             for (path, (key, object)) in &written.objects {
                 let is_wanted = match want {
-                    Want::Get(wanted) => wanted == key,
+                    Want::Get(wanted) | Want::Outline(wanted) => wanted == key,
                     Want::List(listing) => path.starts_with(&listing.prefix()),
                 };
                 match object {

@@ -55,8 +55,12 @@ impl Attribute {
 
     /// Whether the address is set aside by a Windows host. Such addresses do not make a block used.
     pub fn is_windows_reserve(&self) -> bool {
-        self.handle_id.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(WINDOWS_RESERVED_HANDLE))
+        self.handle_id.as_deref().is_some_and(is_windows_reserved)
     }
+}
+
+pub(crate) fn is_windows_reserved(handle: &str) -> bool {
+    handle.eq_ignore_ascii_case(WINDOWS_RESERVED_HANDLE)
 }
 
 /// A block as stored. The write that wins its compare-and-swap is the commit point of an allocation (invariant 1 of

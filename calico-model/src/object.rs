@@ -9,6 +9,7 @@ use crate::endpoint::WorkloadEndpoint;
 use crate::handle::Handle;
 use crate::ipam_config::IpamConfig;
 use crate::key::Key;
+use crate::outline::Outline;
 use crate::pool::IpPool;
 use crate::reservation::IpReservation;
 use crate::resource::{ClusterInformation, Kind, Metadata, Node, Profile};
@@ -26,6 +27,9 @@ pub enum Object {
     IpReservation(IpReservation),
     IpamConfig(IpamConfig),
     Node(Node),
+    /// Never written: it lacks most of what the block has.
+    #[serde(skip_serializing)]
+    Outline(Outline),
     Profile(Profile),
     WorkloadEndpoint(WorkloadEndpoint),
 }
@@ -68,6 +72,16 @@ impl Object {
         }
     }
 
+    /// Reads the outline of the block stored under `key`.
+    pub fn outline(key: &Key, value: &[u8]) -> Result<Object, Malformed> {
+        let malformed = |reason: String| Malformed { key: key.path(), reason };
+        let outline: Outline = serde_json::from_slice(value).map_err(|error| malformed(error.to_string()))?;
+        match key {
+            Key::Block(cidr) if crate::cidr::masked(&outline.block().cidr) == *cidr => Ok(Object::Outline(outline)),
+            _ => Err(malformed(format!("the block stored there is {}", outline.block().cidr))),
+        }
+    }
+
     /// The metadata of a v3 resource; `None` for other objects.
     pub fn metadata_mut(&mut self) -> Option<&mut Metadata> {
         match self {
@@ -77,7 +91,9 @@ impl Object {
             Object::Node(o) => Some(&mut o.metadata),
             Object::Profile(o) => Some(&mut o.metadata),
             Object::WorkloadEndpoint(o) => Some(&mut o.metadata),
-            Object::Affinity(_) | Object::Block(_) | Object::Handle(_) | Object::IpamConfig(_) => None,
+            Object::Affinity(_) | Object::Block(_) | Object::Handle(_) | Object::IpamConfig(_) | Object::Outline(_) => {
+                None
+            }
         }
     }
 }
@@ -104,7 +120,7 @@ macro_rules! conversions {
     )*};
 }
 
-conversions!(Affinity Block ClusterInformation Handle IpPool IpReservation IpamConfig Node Profile WorkloadEndpoint);
+conversions!(Affinity Block ClusterInformation Handle IpPool IpReservation IpamConfig Node Outline Profile WorkloadEndpoint);
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,7 @@ struct Dump(BTreeMap<String, String>);
 impl Datastore for Dump {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
         let is_wanted = |want: &Want, path: &str| match want {
-            Want::Get(key) => key.path() == path,
+            Want::Get(key) | Want::Outline(key) => key.path() == path,
             Want::List(listing) => path.starts_with(&listing.prefix()),
         };
         Ok(Answers::new(wants.iter().map(|want| {

@@ -160,7 +160,7 @@ impl Etcd {
             let answer = request::read(connection.kv.clone(), std::slice::from_ref(want)).await;
             if answer.is_err_and(|failed| Trouble::of(&failed).subject == Subject::Permission) {
                 return Some(match want {
-                    Want::Get(key) => key.path(),
+                    Want::Get(key) | Want::Outline(key) => key.path(),
                     Want::List(listing) => listing.to_string(),
                 });
             }

@@ -32,8 +32,8 @@ pub async fn read(mut kv: KvClient, wants: &[Want]) -> Result<Answers, Failed> {
                 return Err(unexpected());
             };
             answers.push(match want {
-                Want::Get(key) => {
-                    let entry = |stored: &KeyValue| Entry::of(key.clone(), revision_of(stored), stored.value());
+                Want::Get(key) | Want::Outline(key) => {
+                    let entry = |stored: &KeyValue| want.answer(key, revision_of(stored), stored.value());
                     answer.kvs().iter().map(entry).collect()
                 }
                 Want::List(_) => all_pages(&mut kv, want, answer, revision).await?,
@@ -45,7 +45,7 @@ pub async fn read(mut kv: KvClient, wants: &[Want]) -> Result<Answers, Failed> {
 
 fn range(want: &Want, revision: i64) -> TxnOp {
     match want {
-        Want::Get(key) => TxnOp::get(key.path(), Some(GetOptions::new().with_revision(revision))),
+        Want::Get(key) | Want::Outline(key) => TxnOp::get(key.path(), Some(GetOptions::new().with_revision(revision))),
         Want::List(listing) => {
             let options = GetOptions::new().with_range(listing.end()).with_limit(PAGE).with_revision(revision);
             TxnOp::get(listing.prefix(), Some(options))

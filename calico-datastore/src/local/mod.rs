@@ -49,7 +49,7 @@ impl Local {
         let mut answers = Vec::with_capacity(wants.len());
         for want in wants {
             answers.push(match want {
-                Want::Get(key) => transaction
+                Want::Get(key) | Want::Outline(key) => transaction
                     .prepare("SELECT key, value, revision FROM objects WHERE key = ?1")?
                     .query_map(params![key.path()], row)?
                     .filter_map(entry)

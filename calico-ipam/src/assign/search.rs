@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
+use calico_model::object::Malformed;
 use calico_model::pool::Use;
-use calico_model::{AffinityState, Block, IpVersion, Key, Owner, cidr, timestamp};
+use calico_model::{AffinityState, Block, IpVersion, Key, Object, Owner, cidr, timestamp};
 use ipnetwork::IpNetwork;
 
 use super::commit::Change;
@@ -23,8 +24,8 @@ use crate::{Allocation, BATCH, Ipam, Lease};
 /// The most blocks of a family that an owner has where neither the settings nor the request give a limit.
 const DEFAULT_BLOCK_LIMIT: usize = 20;
 /// The most blocks that are looked at in one read: each has up to 20 KiB and more. The first read for a new block looks at
-/// [`BATCH`], and each further one at twice as many: where the first did not help, the pool is crowded.
-const LARGEST_BATCH: usize = 512;
+/// [`BATCH`], further ones at this many: where the first did not help, the pool is crowded.
+const LARGEST_BATCH: usize = 128;
 /// A block that was claimed less than this ago is not taken over, although nothing in it is in use yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -240,7 +241,7 @@ impl<'a> Search<'a> {
         (false, Decision::Full)
     }
 
-    fn malformed(&mut self, cidr: IpNetwork, why: &calico_model::object::Malformed) {
+    fn malformed(&mut self, cidr: IpNetwork, why: &Malformed) {
         self.because(format!("block {cidr} was passed over: {why}"));
         self.trace.decide(cidr, Decision::Malformed(why.to_string()));
     }
@@ -271,7 +272,7 @@ impl<'a> Search<'a> {
             }
             self.trace.decide(cidr, Decision::Reserved);
         }
-        self.batch = (self.batch * 2).min(LARGEST_BATCH);
+        self.batch = LARGEST_BATCH;
         batch
     }
 
@@ -430,31 +431,32 @@ impl<D: Datastore> Ipam<D> {
                 if batch.is_empty() {
                     return Ok(false);
                 }
-                let wants: Vec<Want> = batch.iter().map(|&cidr| Want::Get(Key::Block(cidr))).collect();
+                let wants: Vec<Want> = batch.iter().map(|&cidr| Want::Outline(Key::Block(cidr))).collect();
                 let mut answers = self.store.read(&wants).await?;
                 search.probed.extend(batch.into_iter().map(|cidr| (cidr, answers.entries().into_iter().next())));
             }
             while let Some((cidr, entry)) = search.probed.pop_front() {
-                let (block, decision) = match entry.map(stored).transpose() {
-                    Ok(None) => (None, Decision::Claimed),
+                let decision = match entry.map(outlined).transpose() {
+                    Ok(None) => Decision::Claimed,
                     Err(malformed) => {
                         search.malformed(cidr, &malformed);
                         continue;
                     }
-                    Ok(Some(mut stored)) => {
-                        block::warm_up(&mut stored.value, search.cooldown);
-                        if !stored.value.is_owned_by(&self.owner) {
-                            search.sort(stored.value);
+                    Ok(Some(mut block)) => {
+                        block::warm_up(&mut block, search.cooldown);
+                        if !block.is_owned_by(&self.owner) {
+                            search.sort(block);
                             continue;
                         }
                         // Its own, although its affinity was not listed: another process of this host claimed it just now.
-                        if !search.judge(&stored.value, Decision::Own).0 {
+                        if !search.judge(&block, Decision::Own).0 {
                             continue;
                         }
-                        (Some(stored), Decision::Own)
+                        Decision::Own
                     }
                 };
-                if self.try_claim(search, cidr, block, decision, lease).await? {
+                let is_there = decision == Decision::Own;
+                if self.try_claim(search, cidr, is_there, decision, lease).await? {
                     return Ok(true);
                 }
                 // Whoever was faster may lend an address.
@@ -482,26 +484,26 @@ impl<D: Datastore> Ipam<D> {
             }
             let claims = self.read_claims([(self.owner.clone(), cidr)]).await?;
             let Some(Ok(claim)) = claims.into_iter().next() else { continue };
-            if self.try_claim(search, cidr, claim.block, Decision::TakenOver, lease).await? {
+            if self.try_claim(search, cidr, claim.block.is_some(), Decision::TakenOver, lease).await? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Claims a block, as it was read, and takes it as the one to allocate from.
+    /// Claims a block, which was there or not, and takes it as the one to allocate from.
     async fn try_claim(
         &self,
         search: &mut Search<'_>,
         cidr: IpNetwork,
-        block: Option<Stored<Block>>,
+        is_there: bool,
         decision: Decision,
         lease: &Lease,
     ) -> Result<bool, Error> {
-        let claim = match &block {
-            // Nearly always there is no affinity, either; if there is, the claim learns of it.
-            None => Claim::absent(self.owner.clone(), cidr),
-            Some(_) => match self.read_claims([(self.owner.clone(), cidr)]).await?.into_iter().next() {
+        // Where there is no block there is nearly always no affinity, either; if there is, the claim learns of it.
+        let claim = match is_there {
+            false => Claim::absent(self.owner.clone(), cidr),
+            true => match self.read_claims([(self.owner.clone(), cidr)]).await?.into_iter().next() {
                 Some(Ok(claim)) => claim,
                 _ => return Ok(false),
             },
@@ -527,10 +529,19 @@ impl<D: Datastore> Ipam<D> {
 }
 
 /// A block as it was read.
-fn stored(entry: Entry) -> Result<Stored<Block>, calico_model::object::Malformed> {
+fn stored(entry: Entry) -> Result<Stored<Block>, Malformed> {
     let Entry { key, revision, object } = entry;
     match Block::try_from(object?) {
         Ok(value) => Ok(Stored { key, revision, value }),
-        Err(_) => Err(calico_model::object::Malformed { key: key.path(), reason: "it is no block".to_owned() }),
+        Err(_) => Err(Malformed { key: key.path(), reason: "it is no block".to_owned() }),
+    }
+}
+
+/// What was read of a block to see how its addresses are used.
+fn outlined(entry: Entry) -> Result<Block, Malformed> {
+    match entry.object? {
+        Object::Outline(outline) => Ok(outline.into_block()),
+        Object::Block(block) => Ok(block),
+        _ => Err(Malformed { key: entry.key.path(), reason: "it is no block".to_owned() }),
     }
 }

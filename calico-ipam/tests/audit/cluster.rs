@@ -158,7 +158,7 @@ impl Objects {
 impl Datastore for Objects {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
         let is_wanted = |want: &Want, path: &str| match want {
-            Want::Get(key) => key.path() == path,
+            Want::Get(key) | Want::Outline(key) => key.path() == path,
             Want::List(listing) => path.starts_with(&listing.prefix()),
         };
         let entry = |(path, object): (&String, &Value)| Entry::parse(path, Revision(1), object.to_string().as_bytes());
