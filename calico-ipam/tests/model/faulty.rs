@@ -33,30 +33,62 @@ impl Faults {
     pub const NONE: Faults = Faults { writers: 0, lost: 0, late: 0 };
 }
 
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Death {
+    /// How many requests to write it sends and sees answered before: commits where they are atomic, else single writes.
+    pub requests: u8,
+    /// Whether the next one, which it has just sent, lands after all.
+    pub lands_late: bool,
+}
+
+/// What is below the badly behaved store.
+pub trait Below: Datastore {
+    /// What is to be remembered of the time when a request was sent that lands later.
+    type Sent;
+
+    fn sent(&self) -> Self::Sent;
+
+    /// A late request lands. Answers whether it was applied.
+    async fn land(&self, sent: &Self::Sent, writes: &[Write]) -> bool;
+}
+
+impl Below for Local {
+    type Sent = ();
+
+    fn sent(&self) {}
+
+    async fn land(&self, (): &(), writes: &[Write]) -> bool {
+        matches!(self.commit(writes).await, Ok(Outcome::Applied(_)))
+    }
+}
+
 type OtherWriter = Box<dyn Fn(u64) -> Pin<Box<dyn Future<Output = ()>>>>;
 
 /// The badly behaved store.
-pub struct Faulty {
-    store: Rc<Local>,
+pub struct Faulty<S: Below> {
+    store: Rc<S>,
     style: Style,
     faults: Faults,
     random: Cell<u64>,
     other_writer: RefCell<Option<OtherWriter>>,
     /// Writes still on their way.
-    late: RefCell<Vec<Vec<Write>>>,
-    commits_left: Cell<Option<u8>>,
+    late: RefCell<Vec<(S::Sent, Vec<Write>)>>,
+    death: Cell<Option<Death>>,
+    is_dead: Cell<bool>,
 }
 
-impl Faulty {
-    pub fn new(store: Rc<Local>, style: Style, faults: Faults, seed: u64) -> Faulty {
+impl<S: Below> Faulty<S> {
+    pub fn new(store: Rc<S>, style: Style, faults: Faults, seed: u64) -> Faulty<S> {
         Faulty {
             store,
             style,
             faults,
             random: Cell::new(seed | 1),
             other_writer: RefCell::default(),
-            late: RefCell::default(),
-            commits_left: Cell::new(None),
+            late: RefCell::new(Vec::new()),
+            death: Cell::new(None),
+            is_dead: Cell::new(false),
         }
     }
 
@@ -64,13 +96,14 @@ impl Faulty {
         *self.other_writer.borrow_mut() = Some(Box::new(writer));
     }
 
-    /// From now on: the process dies after so many commits, in the middle of the next.
-    pub fn dies_after(&self, commits: Option<u8>) {
-        self.commits_left.set(commits);
+    /// A process begins, and dies in this way, or not.
+    pub fn dies(&self, death: Option<Death>) {
+        self.death.set(death);
+        self.is_dead.set(false);
     }
 
     pub fn is_dead(&self) -> bool {
-        self.commits_left.get() == Some(0)
+        self.is_dead.get()
     }
 
     pub fn anything_late(&self) -> bool {
@@ -86,17 +119,14 @@ impl Faulty {
 
     async fn land_one(&self) {
         let index = self.draw() as usize % self.late.borrow().len();
-        let writes = self.late.borrow_mut().swap_remove(index);
-        match self.style {
-            Style::Atomic => {
-                crate::apply(&self.store, &writes).await;
-            }
-            Style::Ordered => {
-                for write in writes {
-                    if !crate::apply(&self.store, &[write]).await {
-                        break;
-                    }
-                }
+        let (sent, writes) = self.late.borrow_mut().swap_remove(index);
+        let requests: Vec<&[Write]> = match self.style {
+            Style::Atomic => vec![&writes],
+            Style::Ordered => writes.chunks(1).collect(),
+        };
+        for request in requests {
+            if !self.store.land(&sent, request).await {
+                break;
             }
         }
     }
@@ -133,10 +163,10 @@ impl Faulty {
     }
 }
 
-impl Datastore for Faulty {
+impl<S: Below> Datastore for Faulty<S> {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
         if self.is_dead() {
-            return Err(Faulty::dead());
+            return Err(Self::dead());
         }
         let mut answers = Vec::new();
         for want in wants {
@@ -148,17 +178,20 @@ impl Datastore for Faulty {
 
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
         if self.is_dead() {
-            return Err(Faulty::dead());
+            return Err(Self::dead());
         }
-        let dying = match self.commits_left.get() {
-            Some(left) => {
-                self.commits_left.set(Some(left - 1));
-                left == 1
-            }
-            None => false,
-        };
         self.interruption().await;
-        let (lost, late) = (self.happens(self.faults.lost) || dying, self.happens(self.faults.late));
+        if let Some(death) = self.death.get() {
+            let requests = match self.style {
+                Style::Atomic => 1,
+                Style::Ordered => writes.len() as u8,
+            };
+            if death.requests < requests {
+                return self.die(death, writes).await;
+            }
+            self.death.set(Some(Death { requests: death.requests - requests, ..death }));
+        }
+        let (lost, late) = (self.happens(self.faults.lost), self.happens(self.faults.late));
         if !lost && !late {
             return self.apply(writes).await;
         }
@@ -167,16 +200,10 @@ impl Datastore for Faulty {
             Style::Atomic => [0, writes.len()][self.draw() as usize % 2],
             Style::Ordered => self.draw() as usize % (writes.len() + 1),
         };
-        let first = match self.style {
-            Style::Atomic if reached == 0 => Outcome::Applied(Vec::new()),
-            _ => self.apply(&writes[..reached]).await?,
-        };
+        let first = self.apply(&writes[..reached]).await?;
         let rest = &writes[reached..];
         if late && !rest.is_empty() && matches!(first, Outcome::Applied(_)) {
-            self.late.borrow_mut().push(rest.to_vec());
-        }
-        if dying {
-            return Err(Faulty::dead());
+            self.late.borrow_mut().push((self.store.sent(), rest.to_vec()));
         }
         Ok(Outcome::Unknown("the answer was lost".to_owned()))
     }
@@ -190,8 +217,25 @@ impl Datastore for Faulty {
     }
 }
 
-impl Faulty {
+impl<S: Below> Faulty<S> {
+    /// Sends the last request.
+    async fn die(&self, death: Death, writes: &[Write]) -> Result<Outcome, Error> {
+        let (answered, sent) = match self.style {
+            Style::Atomic => (0, writes.len()),
+            Style::Ordered => (usize::from(death.requests), usize::from(death.requests) + 1),
+        };
+        let first = self.apply(&writes[..answered]).await?;
+        if death.lands_late && matches!(first, Outcome::Applied(_)) {
+            self.late.borrow_mut().push((self.store.sent(), writes[answered..sent].to_vec()));
+        }
+        self.is_dead.set(true);
+        Err(Self::dead())
+    }
+
     async fn apply(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        if writes.is_empty() {
+            return Ok(Outcome::Applied(Vec::new()));
+        }
         if self.style == Style::Atomic {
             return self.store.commit(writes).await;
         }

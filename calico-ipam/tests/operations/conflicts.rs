@@ -12,7 +12,7 @@ use calico_datastore::{Datastore, Want};
 use calico_ipam::{Error, Ipam, ReleaseRequest};
 use calico_model::{Handle, IpVersion, Key, Listing};
 
-use crate::faulty::{Faults, Faulty, Style};
+use crate::faulty::{Death, Faults, Faulty, Style};
 use crate::{HOST, assign, at, blocks, cluster, run};
 
 const ROUNDS: u64 = 50;
@@ -100,10 +100,10 @@ async fn one_round(style: Style, faults: Faults, dies_after: Option<u8>, seed: u
             }
         })
     });
-    faulty.dies_after(dies_after);
+    faulty.dies(dies_after.map(|requests| Death { requests, lands_late: seed.is_multiple_of(2) }));
     let result = Ipam::new(&faulty, HOST, at(1)).release_addresses(&requests).await;
     if faulty.is_dead() {
-        faulty.dies_after(None);
+        faulty.dies(None);
         assert!(result.is_err(), "{about}");
         faulty.calm_down().await;
         over_counts(&store, about).await;
