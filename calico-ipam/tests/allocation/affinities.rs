@@ -202,3 +202,39 @@ async fn a_claim_that_cannot_be_read_does_not_stop_others() {
     let assigned = world.assign("a", "d", &AutoAssign { block_limit: Some(2), ..four(64) }).await;
     assert_eq!(assigned.shortfalls, []);
 }
+
+#[tokio::test]
+async fn an_empty_block_is_kept_when_its_pool_is_requested_though_it_chooses_other_nodes() {
+    let mut elsewhere = pool("p", "10.0.0.0/24", 26);
+    elsewhere.spec.node_selector = "zone == 'z'".into();
+    let world = World::with(&[elsewhere]).await;
+    claim(&world, "a", "10.0.0.0/26").await;
+    let claimed = world.blocks().await["10.0.0.0/26"].affinity_claim_time.clone();
+    world.pass(10);
+    assert_eq!(world.assign("a", "c", &four_of(1, &["10.0.0.0/24"])).await.shortfalls, []);
+    assert_eq!(world.blocks().await["10.0.0.0/26"].affinity_claim_time, claimed);
+}
+
+#[tokio::test]
+async fn blocks_of_a_size_that_blocks_cannot_have_are_not_claimed() {
+    let world = World::with(&[pool("p", "10.0.0.0/16", 16)]).await;
+    let error = world.ipam("a").claim_affinities(net("10.0.0.0/16"), None).await.unwrap_err();
+    assert!(matches!(error, Error::NoPool { .. }), "{error}");
+    assert!(world.blocks().await.is_empty());
+}
+
+#[tokio::test]
+async fn several_stale_claims_to_one_block_are_given_up() {
+    let world = World::with(&[pool("p", "10.0.0.0/26", 26)]).await;
+    let (cidr, owners) = (net("10.0.0.0/26"), ["a", "b"].map(|host| Owner::Host(host.into())));
+    let mut nobodys = Block::new(cidr, &owners[0], world.now());
+    nobodys.affinity = None;
+    world.put(Key::Block(cidr), nobodys).await;
+    for owner in owners {
+        world.put(Key::Affinity { owner, block: cidr }, Affinity::new(AffinityState::PendingDeletion)).await;
+    }
+    let released = world.ipam("a").release_pool_affinities(cidr).await.unwrap();
+    assert_eq!(ends(released).len(), 2);
+    assert_eq!((world.owned("a").await, world.owned("b").await), (vec![], vec![]));
+    assert!(world.blocks().await.is_empty());
+}

@@ -334,3 +334,35 @@ async fn an_unsound_block_is_passed_over_and_named() {
     world.release("a", "c").await;
     assert!(!world.handles().await.contains_key("net.c"));
 }
+
+#[tokio::test]
+async fn no_rest_ends_while_the_settings_cannot_be_read() {
+    let world = World::with(&[pool("p", "10.0.0.0/26", 26)]).await;
+    world.settings(|config| config.ip_cooldown_seconds = 300).await;
+    for container in ["c", "d"] {
+        world.addresses("a", container, 1).await;
+    }
+    world.release("a", "c").await;
+    world.settings(|config| drop(config.extra.insert("ipCooldownSeconds".into(), "soon".into()))).await;
+    world.release("a", "d").await;
+    assert_eq!(world.blocks().await["10.0.0.0/26"].unallocated.len(), 62);
+}
+
+#[tokio::test]
+async fn an_allocation_may_take_any_number_of_blocks() {
+    let world = World::with(&[pool("p", "10.0.0.0/24", 31)]).await;
+    let request = AutoAssign { block_limit: Some(128), ..four(256) };
+    let assigned = world.assign("a", "c", &request).await;
+    assert_eq!((assigned.allocations.len(), assigned.shortfalls), (256, vec![]));
+}
+
+#[tokio::test]
+async fn a_host_at_its_limit_is_not_told_that_reserved_blocks_are_full() {
+    let world = World::with(&[pool("p", "10.0.0.0/24", 26)]).await;
+    world.ipam("a").claim_affinities(net("10.0.0.0/26"), None).await.unwrap();
+    world.reserve(&["10.0.0.0/26"]).await;
+    world.settings(|config| (config.strict_affinity, config.max_blocks_per_host) = (true, 1)).await;
+    let error = world.try_assign("a", "c", &four(1)).await.unwrap_err();
+    assert!(matches!(error, Error::BlockLimit { owned: 1, limit: 1, .. }), "{error}");
+    assert!(error.advice().contains("1 blocks, none with an address to assign"), "{}", error.advice());
+}

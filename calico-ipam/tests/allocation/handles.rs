@@ -65,3 +65,16 @@ async fn a_containers_handle_that_counts_too_much_is_pruned() {
     assert!(world.handles().await.is_empty());
     world.assert_sound().await;
 }
+
+#[tokio::test]
+async fn a_handle_that_counts_more_than_numbers_can_tell_is_full() {
+    let world = World::with(&[pool("p", "10.0.0.0/26", 26)]).await;
+    let mut handle = Handle::default();
+    for block in ["10.9.0.0/26", "10.9.1.0/26", "10.9.2.0/26"] {
+        handle.set(&block.parse().unwrap(), i64::MAX);
+    }
+    world.put(Key::Handle("net.vmi.ns.vm".into()), handle).await;
+    let machine = AutoAssign { most_for_handle: Some(1), ..four(1) };
+    let error = world.try_assign("a", "vmi.ns.vm", &machine).await.unwrap_err();
+    assert!(matches!(error, Error::HandleIsFull { most: 1, .. }), "{error}");
+}

@@ -3,8 +3,11 @@
 mod affinities;
 mod assign;
 mod explain;
+mod gate;
 mod handles;
 mod meanwhile;
+mod races;
+mod requests;
 mod selection;
 mod unsound;
 mod world;

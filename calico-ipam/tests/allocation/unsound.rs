@@ -87,3 +87,10 @@ async fn nothing_that_reads_them_panics() {
         let _ = ipam.claim_affinities(net("10.0.0.0/29"), None).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_block_whose_list_of_addresses_is_lost_is_not_deleted_as_empty() {
+    let (world, key) = damaged(|block| block.allocations.clear()).await;
+    world.ipam("a").release_all_affinities(true).await.unwrap();
+    assert!(world.get::<Block>(key).await.is_some());
+}
