@@ -43,7 +43,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// One stored object is malformed.
-    #[error("a stored object is malformed: {0}; correct or delete it")]
+    #[error("a stored object is malformed: {0}; {advice}", advice = advice_on(&.0.key))]
     Malformed(#[from] Malformed),
     /// The deadline passed while waiting.
     #[error("timed out after {after:.1?} while waiting for the datastore {store} to {step}")]
@@ -55,6 +55,15 @@ pub enum Error {
         /// The time given to the whole call.
         after: Duration,
     },
+}
+
+/// What to do about a malformed object. Blocks and handles say who has which address: without them, addresses that are in use would
+/// be assigned again, or never be released.
+fn advice_on(key: &str) -> &'static str {
+    match key.starts_with("/calico/ipam/v2/assignment/") || key.starts_with("/calico/ipam/v2/handle/") {
+        true => "correct it or restore it from a backup; do not delete it while containers have its addresses",
+        false => "correct or delete it",
+    }
 }
 
 impl Error {

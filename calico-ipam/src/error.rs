@@ -105,7 +105,7 @@ impl Error {
             Error::Datastore(_) | Error::WrongReserve | Error::WrongFamily { .. } => String::new(),
             Error::Missing { key: Key::Resource { name, .. } } => {
                 format!(
-                    "this host calls itself {name:?}: start its node agent, or correct nodename in the configuration"
+                    "this host calls itself {name:?}: start its node agent, or correct its name (nodename in the configuration, or /var/lib/calico/nodename)"
                 )
             }
             Error::Missing { .. } => String::new(),
@@ -145,13 +145,13 @@ impl Error {
                 format!("strict affinity is on and block {block} belongs to {owner}: choose another address")
             }
             Error::BlockLimit { owner, owned, limit, rooms } => format!(
-                "{} owns {owned} blocks, none with an address to assign, and may own {limit}: raise maxBlocksPerHost (with strict affinity), or use larger blocks{}",
+                "blocks that {} owns: {owned}, none with an address to assign; it may own {limit}: raise maxBlocksPerHost (with strict affinity), or use larger blocks{}",
                 owner.name(),
                 tail(rooms)
             ),
             Error::NoNewBlocks { rooms } => {
                 format!(
-                    "no block of this host has a free address, and autoAllocateBlocks is off: turn it on{}",
+                    "no block of this host has a free address, and auto_allocate_blocks is off in /calico/ipam/v2/config, where absent means off (calicoctl: autoAllocateBlocks): turn it on{}",
                     tail(rooms)
                 )
             }
@@ -163,7 +163,7 @@ impl Error {
             Error::TooManyBlocks { .. } => "name smaller ones, one after the other".to_owned(),
             Error::RetriesUsedUp { last } => format!("the last attempt: {last}"),
             Error::Inconsistent { .. } => {
-                "its own data contradict each other: choose an address of another block, and repair it".to_owned()
+                "its own data contradict each other: choose an address of another block, or repair the block".to_owned()
             }
             Error::BadSequenceNumber { address, .. } => {
                 format!("{address} was released meanwhile, and may be another's: look at its use again")

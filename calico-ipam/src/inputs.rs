@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use calico_datastore::{Answers, Datastore, Stored, Want};
 use calico_model::object::Malformed;
-use calico_model::reservation::Reservations;
+use calico_model::reservation::{Reservations, unreadable_entries};
 use calico_model::{Affinity, IpPool, IpReservation, IpVersion, IpamConfig, Key, Kind, Listing, Node, Owner};
 
 use crate::Ipam;
@@ -22,6 +22,8 @@ pub struct Inputs {
     /// What is wrong with the pools that are left out because they cannot be read.
     pub malformed_pools: Vec<Malformed>,
     pub(crate) reservations: Reservations,
+    /// What is wrong with the reservations that cannot be read, as a whole or in part, and so reserve less than they should.
+    pub malformed_reservations: Vec<String>,
     pub(crate) affinities: Vec<Stored<Affinity>>,
 }
 
@@ -49,8 +51,14 @@ impl Inputs {
         let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
         let (pools, malformed_pools) = answers.list_readable();
         let pools = pools.into_iter().map(|stored| stored.value).collect();
-        let reserved: Vec<Stored<IpReservation>> = answers.list();
+        let (reserved, unreadable): (Vec<Stored<IpReservation>>, _) = answers.list_readable();
         let reservations = Reservations::new(reserved.iter().map(|stored| &stored.value));
+        let mut malformed_reservations: Vec<String> = unreadable.iter().map(Malformed::to_string).collect();
+        for Stored { key, value, .. } in &reserved {
+            let entries = unreadable_entries(value);
+            malformed_reservations
+                .extend(entries.map(|entry| format!("{key}: {entry:?} is neither a CIDR nor an address")));
+        }
         let labels = match owner {
             Owner::Host(node) => {
                 let known = answers.get::<Node>()?;
@@ -60,7 +68,7 @@ impl Inputs {
         };
         let mut affinities: Vec<Stored<Affinity>> = answers.list();
         affinities.extend(answers.list());
-        Ok(Inputs { config, labels, pools, malformed_pools, reservations, affinities })
+        Ok(Inputs { config, labels, pools, malformed_pools, reservations, malformed_reservations, affinities })
     }
 }
 

@@ -240,6 +240,12 @@ pub async fn assign<D: Datastore>(
     let pools: Vec<String> = inputs.pools.iter().map(|pool| pool.cidr().to_string()).collect();
     let claims = inputs.affinities.len();
     call.log.debug("choosing addresses", &[("claims", Plain(&claims)), ("pools", Text(&pools.join(",")))]);
+    for pool in &inputs.malformed_pools {
+        call.log.warning("passed over a pool: correct or delete it", &[("reason", Plain(pool))]);
+    }
+    for reservation in &inputs.malformed_reservations {
+        call.log.warning("a reservation reserves nothing: correct or delete it", &[("reason", Text(reservation))]);
+    }
     let assigned = assign_from_readable(call, ipam, inputs, lease).await;
     if let Ok(success) = &assigned {
         let addresses = addresses(success);
@@ -275,7 +281,7 @@ async fn assign_from_readable<D: Datastore>(
             }
             let assigned = ipam.auto_assign(inputs, &AutoAssign::workload(demands), lease).await?;
             for unsound in &assigned.unsound {
-                call.log.warning("passed over a block: repair or delete it", &[("reason", Text(unsound))]);
+                call.log.warning("passed over a block: repair it", &[("reason", Text(unsound))]);
             }
             if let Some(shortfall) = assigned.shortfalls.first() {
                 return Err(cni_spec::Error::internal(shortfall.to_string()).with_details(shortfall.advice.clone()));

@@ -50,8 +50,8 @@ pub enum Answer {
     BlockSize(u8),
     /// Others were asked for.
     NotRequested,
-    /// It is used only when it is asked for.
-    Manual,
+    /// It is used only when it is asked for: its `assignmentMode` is this.
+    Manual(String),
     /// Its node selector does not match this node's labels.
     NodeSelector(String),
     /// Its namespace selector does not match the namespace's labels.
@@ -69,7 +69,9 @@ impl fmt::Display for Verdict {
             Answer::Unavailable(why) => f.write_str(why),
             Answer::BlockSize(size) => write!(f, "has blocks of the size /{size}, which cannot be used"),
             Answer::NotRequested => f.write_str("was not asked for"),
-            Answer::Manual => f.write_str("has the assignmentMode Manual: it is used only when it is asked for"),
+            Answer::Manual(mode) => {
+                write!(f, "has the assignmentMode {mode}: it is used only when it is asked for")
+            }
             Answer::NodeSelector(selector) => write!(f, "is not for this node: nodeSelector {selector}"),
             Answer::NamespaceSelector(selector) => {
                 write!(f, "is not for this namespace: namespaceSelector {selector}")
@@ -169,7 +171,7 @@ fn judge(pool: &IpPool, inputs: &Inputs, wish: Wish<'_>) -> Result<Answer, Error
         }
     } else {
         if !pool.is_automatic() {
-            return Ok(Answer::Manual);
+            return Ok(Answer::Manual(pool.spec.assignment_mode.clone()));
         }
         if !selector(pool, "node", &pool.spec.node_selector)?.matches(&inputs.labels) {
             return Ok(Answer::NodeSelector(pool.spec.node_selector.clone()));
@@ -260,6 +262,7 @@ mod tests {
             pools: pools.to_vec(),
             malformed_pools: Vec::new(),
             reservations: Reservations::default(),
+            malformed_reservations: Vec::new(),
             affinities: Vec::new(),
         }
     }

@@ -29,6 +29,16 @@ pub struct IpReservationSpec {
 /// A reservation.
 pub type IpReservation = Resource<IpReservationSpec>;
 
+fn parse(entry: &str) -> Option<IpNetwork> {
+    entry.trim().parse().ok()
+}
+
+/// The entries of a reservation that reserve nothing, since they are neither a CIDR nor an address. Empty ones mean nothing.
+pub fn unreadable_entries(reservation: &IpReservation) -> impl Iterator<Item = &str> {
+    let entries = reservation.spec.reserved_cidrs.iter().map(String::as_str);
+    entries.filter(|entry| !entry.trim().is_empty() && parse(entry).is_none())
+}
+
 /// All addresses that are reserved, by any reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reservations {
@@ -38,11 +48,10 @@ pub struct Reservations {
 
 impl Reservations {
     /// What the given reservations reserve together. Entries that are neither a CIDR nor an address are left out, as the
-    /// established implementation does: one slip of the pen must not stop all allocation.
+    /// established implementation does: one slip of the pen must not stop all allocation. See [`unreadable_entries`].
     pub fn new<'a>(reservations: impl IntoIterator<Item = &'a IpReservation>) -> Reservations {
         let texts = reservations.into_iter().flat_map(|reservation| &reservation.spec.reserved_cidrs);
-        let mut cidrs: Vec<IpNetwork> =
-            texts.filter_map(|text| text.trim().parse().ok()).map(|cidr| cidr::masked(&cidr)).collect();
+        let mut cidrs: Vec<IpNetwork> = texts.filter_map(|text| parse(text)).map(|cidr| cidr::masked(&cidr)).collect();
         // The largest of those that begin alike comes first.
         cidrs.sort_by_key(|cidr| (cidr::version(cidr), cidr.ip(), cidr.prefix()));
         let mut distinct: Vec<IpNetwork> = Vec::with_capacity(cidrs.len());

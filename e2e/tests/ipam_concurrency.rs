@@ -264,7 +264,7 @@ fn two_hundred_adds_in_a_pool_of_two_hundred_free_addresses() {
         "10.65.0.0/24]",
         looked,
         "addresses: 200 used, 0 cooling down, 56 reserved, 0 free",
-        "add a pool, or delete containers that are no longer needed",
+        "or delete containers that are no longer needed",
     ]);
     // What is released does not become free at once where the settings say so.
     cluster.configure(json!({"auto_allocate_blocks": true, "ipCooldownSeconds": 3600}));

@@ -121,7 +121,8 @@ fn a_block_that_contradicts_itself_is_passed_over_with_a_warning() {
     let answer = second.add(&netconf).run();
     assert_ne!(answer.addresses(), [address]);
     assert!(
-        answer.stderr.contains("passed over a block") && answer.stderr.contains("ordinal 7 is unallocated twice"),
+        answer.stderr.contains("passed over a block: repair it")
+            && answer.stderr.contains("ordinal 7 is unallocated twice"),
         "{answer:?}"
     );
     first.del(&netconf).run().result();

@@ -7,7 +7,7 @@ use calico_model::{Block, Handle, IpVersion, Key, cidr};
 use ipnetwork::IpNetwork;
 
 use crate::error::Error;
-use crate::{Allocation, Ipam, Lease};
+use crate::{Allocation, Attempts, Ipam, Lease};
 
 /// A block before and after some of its addresses are given out.
 pub(crate) struct Change {
@@ -154,6 +154,9 @@ impl<D: Datastore> Ipam<D> {
     pub(super) async fn settle_counts(&self, lease: &Lease) {
         let tried = lease.tried.borrow().clone();
         let uncovered = tried.into_iter().filter(|(_, attempts)| attempts.over > 0 || attempts.unsure > 0).collect();
-        let _ = self.settle(lease.handle(), uncovered, |_| false).await;
+        if self.settle(lease.handle(), uncovered, |_| false).await.is_ok() {
+            // Taken back: an undoing that follows must not do it again.
+            lease.tried.borrow_mut().values_mut().for_each(|attempts| *attempts = Attempts::default());
+        }
     }
 }

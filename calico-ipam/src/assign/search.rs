@@ -304,8 +304,10 @@ impl<'a> Search<'a> {
         reasons
             .extend(self.terms.demand.reserve.as_ref().map(|reserve| format!("HostReservedAttr: {}", reserve.handle)));
         let help = match self.inputs.config.strict_affinity {
-            true => "add a pool, delete containers that are no longer needed, or turn strict affinity off",
-            false => "add a pool, or delete containers that are no longer needed",
+            true => {
+                "add a pool, shorten a reservation, delete containers that are no longer needed, or turn strict affinity off"
+            }
+            false => "add a pool, shorten a reservation, or delete containers that are no longer needed",
         };
         let advice: Vec<String> = self.rooms(owner).into_iter().chain([help.to_owned()]).collect();
         let (version, got, wanted) = (self.version(), self.got.len(), self.wanted());
@@ -314,7 +316,7 @@ impl<'a> Search<'a> {
 
     /// What is there, for whoever asks why there was no address.
     pub fn rooms(&self, owner: &Owner) -> Vec<String> {
-        self.trace.rooms(&owner.to_string())
+        self.trace.rooms(&owner.to_string(), &self.inputs.reservations)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use calico_model::cidr;
+use calico_model::reservation::Reservations;
 use ipnetwork::IpNetwork;
 
 use crate::block::Room;
@@ -128,21 +129,36 @@ impl Trace {
     }
 
     /// For each pool that was searched, what was found in it.
-    pub(crate) fn rooms(&self, owner: &str) -> Vec<String> {
+    pub(crate) fn rooms(&self, owner: &str, reservations: &Reservations) -> Vec<String> {
         let searched = self.pools.iter().filter(|verdict| verdict.answer == Answer::Chosen);
-        searched.map(|pool| self.room_of(pool, owner)).collect()
+        searched.map(|pool| self.room_of(pool, owner, reservations)).collect()
     }
 
-    fn room_of(&self, pool: &Verdict, owner: &str) -> String {
-        let (mut room, mut blocks, mut others) = (Room::default(), 0, 0);
-        let in_pool = |considered: &&Considered| cidr::contains(&pool.cidr, &considered.block);
-        for considered in self.blocks.iter().filter(in_pool).filter(|it| it.decision != Decision::Reserved) {
-            room += considered.room;
-            blocks += 1;
-            others += usize::from(considered.owner.as_deref() != Some(owner));
+    fn room_of(&self, pool: &Verdict, owner: &str, reservations: &Reservations) -> String {
+        let (mut room, mut blocks, mut others, mut unsound) = (Room::default(), 0, 0, 0);
+        for considered in self.blocks.iter().filter(|considered| cidr::contains(&pool.cidr, &considered.block)) {
+            match considered.decision {
+                Decision::Reserved => continue,
+                // What contradicts itself or cannot be read cannot be counted.
+                Decision::Inconsistent(_) | Decision::Malformed(_) => unsound += 1,
+                _ => {
+                    room += considered.room;
+                    blocks += 1;
+                    others += usize::from(considered.owner.as_deref() != Some(owner));
+                }
+            }
         }
         let blocks = if blocks == 1 { "1 block".to_owned() } else { format!("{blocks} blocks") };
         let others = if others == 0 { "none".to_owned() } else { others.to_string() };
-        format!("pool {} ({}): {blocks} looked at, {others} of others; {room}", pool.pool, pool.cidr)
+        let mut text = format!("pool {} ({}): {blocks} looked at, {others} of others; {room}", pool.pool, pool.cidr);
+        if reservations.covers(&pool.cidr) {
+            text.push_str("; the whole pool is reserved");
+        } else if let reserved @ 1.. = reservations.count_in(&pool.cidr) {
+            text.push_str(&format!("; {reserved} addresses of the pool are reserved"));
+        }
+        if unsound > 0 {
+            text.push_str(&format!("; blocks that were passed over and are to be repaired: {unsound}"));
+        }
+        text
     }
 }

@@ -78,8 +78,9 @@ async fn the_limit_of_blocks() {
         assert_eq!(error.to_string(), "cannot allocate new block due to per host block limit");
         let advice = error.advice();
         assert!(
-            advice
-                .contains(&format!("{host} owns {limit} blocks, none with an address to assign, and may own {limit}")),
+            advice.contains(&format!(
+                "blocks that {host} owns: {limit}, none with an address to assign; it may own {limit}"
+            )),
             "{advice}"
         );
         assert_eq!(world.owned(host).await.len(), limit);
@@ -364,5 +365,5 @@ async fn a_host_at_its_limit_is_not_told_that_reserved_blocks_are_full() {
     world.settings(|config| (config.strict_affinity, config.max_blocks_per_host) = (true, 1)).await;
     let error = world.try_assign("a", "c", &four(1)).await.unwrap_err();
     assert!(matches!(error, Error::BlockLimit { owned: 1, limit: 1, .. }), "{error}");
-    assert!(error.advice().contains("1 blocks, none with an address to assign"), "{}", error.advice());
+    assert!(error.advice().contains("blocks that a owns: 1, none with an address to assign"), "{}", error.advice());
 }

@@ -1,6 +1,7 @@
 //! A store without transactions: a commit is applied write by write, and something happens between two of them.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::pin::Pin;
 
 use calico_datastore::{Answers, Datastore, Error, Outcome, Want, Write};
@@ -9,16 +10,19 @@ use calico_model::Key;
 
 use crate::world::World;
 
-/// A store that counts the reads, and on which something happens once, just after a write of a certain kind was applied.
+/// A store that counts the reads, and on which things happen one after the other, each just after a write of a certain kind
+/// was applied.
 pub struct Gate<'w> {
     world: &'w World,
-    after: fn(&Key) -> bool,
-    then: RefCell<Option<Then<'w>>>,
+    events: RefCell<Events<'w>>,
     is_dead: Cell<bool>,
     reads: Cell<usize>,
 }
 
-enum Then<'w> {
+/// After which write each of them happens.
+type Events<'w> = VecDeque<(fn(&Key) -> bool, Event<'w>)>;
+
+enum Event<'w> {
     Deed(Pin<Box<dyn Future<Output = ()> + 'w>>),
     /// The process dies: nothing more of what it asks for happens.
     Death,
@@ -27,18 +31,20 @@ enum Then<'w> {
 impl<'w> Gate<'w> {
     /// A store on which nothing happens.
     pub fn quiet(world: &'w World) -> Gate<'w> {
-        let (then, is_dead, reads) = (RefCell::default(), Cell::new(false), Cell::new(0));
-        Gate { world, after: |_| false, then, is_dead, reads }
+        Gate { world, events: RefCell::default(), is_dead: Cell::new(false), reads: Cell::new(0) }
     }
 
     /// A store on which `deed` is done after a write of such a key.
     pub fn doing(world: &'w World, after: fn(&Key) -> bool, deed: impl Future<Output = ()> + 'w) -> Gate<'w> {
-        Gate { after, then: RefCell::new(Some(Then::Deed(Box::pin(deed)))), ..Gate::quiet(world) }
+        let gate = Gate::quiet(world);
+        gate.events.borrow_mut().push_back((after, Event::Deed(Box::pin(deed))));
+        gate
     }
 
-    /// A store whose user dies after a write of such a key.
-    pub fn dying(world: &'w World, after: fn(&Key) -> bool) -> Gate<'w> {
-        Gate { after, then: RefCell::new(Some(Then::Death)), ..Gate::quiet(world) }
+    /// The same store, whose user dies after a write of such a key.
+    pub fn dying(self, after: fn(&Key) -> bool) -> Gate<'w> {
+        self.events.borrow_mut().push_back((after, Event::Death));
+        self
     }
 
     /// What a host does on it.
@@ -51,9 +57,9 @@ impl<'w> Gate<'w> {
         self.reads.get()
     }
 
-    /// Asserts that what was to happen has happened.
+    /// Asserts that all that was to happen has happened.
     pub fn assert_passed(&self) {
-        assert!(self.then.borrow().is_none(), "nothing happened between the writes");
+        assert!(self.events.borrow().is_empty(), "nothing happened between the writes");
     }
 
     fn alive(&self) -> Result<(), Error> {
@@ -81,10 +87,10 @@ impl Datastore for Gate<'_> {
                 Outcome::Conflict { .. } => return Ok(Outcome::Conflict { index, applied }),
                 unknown => return Ok(unknown),
             }
-            let then = if (self.after)(&write.key) { self.then.take() } else { None };
-            match then {
-                Some(Then::Deed(deed)) => deed.await,
-                Some(Then::Death) => self.is_dead.set(true),
+            let event = self.events.borrow_mut().pop_front_if(|(after, _)| after(&write.key));
+            match event {
+                Some((_, Event::Deed(deed))) => deed.await,
+                Some((_, Event::Death)) => self.is_dead.set(true),
                 None => {}
             }
         }

@@ -51,7 +51,7 @@ pub const DIFFERENCES: &[Difference] = &[
         step: 0,
         ours: Ours::Details(
             "pool {pool} (10.77.0.0/26): 1 block looked at, none of others; addresses: 64 used, 0 cooling down, 0 reserved, \
-                  0 free; add a pool, or delete containers that are no longer needed",
+                  0 free; add a pool, shorten a reservation, or delete containers that are no longer needed",
         ),
         reason: "the message does not say what to do",
     },

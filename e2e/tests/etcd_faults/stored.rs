@@ -98,7 +98,11 @@ fn an_unreadable_block() {
     let key = cluster.etcd.stored().blocks().into_keys().find(|key| key.contains("ipv4")).unwrap().to_owned();
     with_garbage(&cluster, &key, || {
         let error = cluster.del(&connected, &cluster.good()).run().error();
-        error.assert_words(&["a stored object is malformed", &key, "correct or delete it"]);
+        error.assert_words(&[
+            "a stored object is malformed",
+            &key,
+            "do not delete it while containers have its addresses",
+        ]);
         assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel: {error:?}");
         let stored = cluster.etcd.dump();
         assert!(stored.keys().all(|key| !key.contains("/workloadendpoints/")), "{:?}", stored.keys());
@@ -129,7 +133,11 @@ fn an_unreadable_handle() {
     let key = format!("/calico/ipam/v2/handle/{}", connected.handle());
     with_garbage(&cluster, &key, || {
         let error = cluster.del(&connected, &cluster.good()).run().error();
-        error.assert_words(&["a stored object is malformed", &key, "correct or delete it"]);
+        error.assert_words(&[
+            "a stored object is malformed",
+            &key,
+            "do not delete it while containers have its addresses",
+        ]);
         assert!(cluster.host.added_links().is_empty(), "DEL cleans the kernel: {error:?}");
     });
     cluster.del(&connected, &cluster.good()).run().result();
