@@ -16,7 +16,7 @@ use crate::affinities::Setting;
 use crate::block::{self, Cooldown};
 use crate::error::Error;
 use crate::query::sequence_of;
-use crate::{BATCH, Ipam, RETRIES};
+use crate::{BATCH, Ipam, RETRIES, release};
 
 /// The most writes of a commit: of blocks, and of at most [`BATCH`] handles.
 const WRITES: usize = 100;
@@ -178,7 +178,9 @@ impl<D: Datastore> Ipam<D> {
         while !work.owed.is_empty() {
             self.commit_group(Vec::new(), work).await?;
         }
-        let unsure: Vec<(String, IpNetwork)> = std::mem::take(&mut work.unsure).into_iter().collect();
+        let mut unsure: Vec<(String, IpNetwork)> = std::mem::take(&mut work.unsure).into_iter().collect();
+        // As by [`Ipam::release_by_handle`], nothing goes of these that was not released here for certain.
+        unsure.retain(|(id, _)| !release::is_of_vm(id));
         for entries in unsure.chunks(WRITES / 2) {
             self.drop_empty_entries(entries).await?;
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 const EXECUTABLES: [&str; 2] = ["calico", "calico-ipam"];
 /// The most memory that a call with any input may need, in bytes of address space.
-const LARGEST_MEMORY: u64 = 64 << 20;
+const LARGEST_MEMORY: u64 = 96 << 20;
 
 /// A configuration that begins rightly and goes on like this.
 fn beginning(rest: &str) -> String {
