@@ -13,7 +13,7 @@ use crate::assign::{Demand, Search, Terms};
 use crate::block::{Cooldown, HostReserve};
 use crate::claim::{Claim, Condition, GivenUp};
 use crate::error::Error;
-use crate::inputs::Inputs;
+use crate::inputs::{self, Inputs};
 use crate::{Ipam, Lease, pools};
 
 /// The most blocks that are claimed in one operation: those of a /12 of blocks of 64 addresses.
@@ -44,9 +44,7 @@ impl Setting {
 
     /// Takes the answers to [`Setting::wants`]. What cannot be read there does not keep an address from being released.
     pub fn take(owner: &Owner, all: bool, answers: &mut Answers) -> Setting {
-        let config = answers.get::<IpamConfig>().ok();
-        let config = config.map(|stored| stored.map(|stored| stored.value).unwrap_or_default());
-        let mut setting = Setting { config, ..Setting::default() };
+        let mut setting = Setting { config: inputs::config(answers).ok(), ..Setting::default() };
         if all {
             setting.pools = answers.list().into_iter().map(|stored| stored.value).collect();
             if let Owner::Host(_) = owner {
@@ -96,7 +94,7 @@ impl<D: Datastore> Ipam<D> {
             let verdicts = vec![pools::unusable_blocks(pool)];
             return Err(Error::NoPool { version: pool.version(), verdicts });
         }
-        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
+        let config = inputs::config(&mut answers)?;
         let blocks: Vec<IpNetwork> =
             crate::start_block::in_order(range, pool.block_size()).take(MOST_BLOCKS + 1).collect();
         if blocks.len() > MOST_BLOCKS {
@@ -132,7 +130,7 @@ impl<D: Datastore> Ipam<D> {
         let mut answers = self.store.read(&wants).await?;
         let pools: Vec<IpPool> = answers.list().into_iter().map(|stored| stored.value).collect();
         pool_of(&pools, range)?;
-        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
+        let config = inputs::config(&mut answers)?;
         let claims = named(answers.list()).filter(|(_, block)| cidr::contains(&range, block)).collect();
         self.release_claims(claims, must_be_empty, self.cooldown(&config)).await
     }
@@ -159,7 +157,7 @@ impl<D: Datastore> Ipam<D> {
         let lists = listings.iter().cloned().map(Want::List);
         let wants: Vec<Want> = [Want::Get(Key::IpamConfig)].into_iter().chain(lists).collect();
         let mut answers = self.store.read(&wants).await?;
-        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
+        let config = inputs::config(&mut answers)?;
         let listed: Vec<Stored<Affinity>> = listings.iter().flat_map(|_| answers.list()).collect();
         self.release_claims(
             named(listed).filter(|(_, block)| chosen(block)).collect(),
@@ -204,13 +202,15 @@ impl<D: Datastore> Ipam<D> {
         if !unfinished.is_empty() {
             let _ = self.finish(unfinished).await;
         }
-        let deselected: Vec<(Owner, IpNetwork)> = named(inputs.affinities.clone())
-            .filter(|(owner, block)| {
-                matches!(owner, Owner::Host(_))
-                    && !searches.iter().any(|search| search.may_use(block))
+        let is_deselected = |stored: &&Stored<Affinity>| match &stored.key {
+            Key::Affinity { owner: Owner::Host(_), block } => {
+                !searches.iter().any(|search| search.may_use(block))
                     && pools::is_deselected(&inputs.pools, &inputs.labels, block)
-            })
-            .collect();
+            }
+            _ => false,
+        };
+        let deselected: Vec<(Owner, IpNetwork)> =
+            named(inputs.affinities.iter().filter(is_deselected).cloned().collect()).collect();
         if !deselected.is_empty() {
             let _ = self.release_claims(deselected, true, self.cooldown(&inputs.config)).await;
         }
@@ -288,9 +288,8 @@ fn named(affinities: Vec<Stored<Affinity>>) -> impl Iterator<Item = (Owner, IpNe
 /// The enabled pool that a range of blocks lies in.
 fn pool_of(pools: &[IpPool], range: IpNetwork) -> Result<&IpPool, Error> {
     let version = cidr::version(&range);
-    let pool = pools::enabled(pools, version).find(|pool| cidr::contains(&pool.cidr(), &range));
-    let pool =
-        pool.ok_or_else(|| Error::NotWithinPools { cidr: range, verdicts: pools::availability(pools, version) })?;
+    let pool = pools::around(pools, &range)
+        .ok_or_else(|| Error::NotWithinPools { cidr: range, verdicts: pools::availability(pools, version) })?;
     if range.prefix() > pool.block_size() {
         return Err(Error::SmallerThanBlock { cidr: range, block_size: pool.block_size() });
     }

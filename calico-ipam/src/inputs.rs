@@ -48,7 +48,7 @@ impl Inputs {
     /// # Errors
     /// The node must be known: pools choose nodes by their labels.
     pub fn take(owner: &Owner, answers: &mut Answers) -> Result<Inputs, Error> {
-        let config = answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default();
+        let config = config(answers)?;
         let (pools, malformed_pools) = answers.list_readable();
         let pools = pools.into_iter().map(|stored| stored.value).collect();
         let (reserved, unreadable): (Vec<Stored<IpReservation>>, _) = answers.list_readable();
@@ -70,6 +70,11 @@ impl Inputs {
         affinities.extend(answers.list());
         Ok(Inputs { config, labels, pools, malformed_pools, reservations, malformed_reservations, affinities })
     }
+}
+
+/// The settings, as the next answer; the defaults where none are stored.
+pub(crate) fn config(answers: &mut Answers) -> Result<IpamConfig, calico_datastore::Error> {
+    Ok(answers.get::<IpamConfig>()?.map(|stored| stored.value).unwrap_or_default())
 }
 
 impl<D: Datastore> Ipam<D> {

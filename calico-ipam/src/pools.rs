@@ -101,6 +101,13 @@ pub(crate) struct Selection {
     pub verdicts: Vec<Verdict>,
 }
 
+impl Selection {
+    /// Whether a block lies in one of the pools.
+    pub fn contains(&self, block: &IpNetwork) -> bool {
+        self.pools.iter().any(|pool| cidr::contains(&pool.cidr(), block))
+    }
+}
+
 /// The enabled pools of a family, in the order of their names.
 pub(crate) fn enabled(pools: &[IpPool], version: IpVersion) -> impl Iterator<Item = &IpPool> {
     pools.iter().filter(move |pool| pool.version() == version && pool.is_enabled())
@@ -218,20 +225,20 @@ pub(crate) fn unusable_blocks(pool: &IpPool) -> Verdict {
     Verdict { pool: name, cidr: pool.cidr(), answer }
 }
 
-/// The enabled pool that a block lies in.
-fn pool_of<'a>(pools: &'a [IpPool], block: &IpNetwork) -> Option<&'a IpPool> {
-    enabled(pools, cidr::version(block)).find(|pool| cidr::contains(&pool.cidr(), block))
+/// The enabled pool that a block, or a range of blocks, lies in.
+pub(crate) fn around<'a>(pools: &'a [IpPool], range: &IpNetwork) -> Option<&'a IpPool> {
+    enabled(pools, cidr::version(range)).find(|pool| cidr::contains(&pool.cidr(), range))
 }
 
 /// Whether the pool that a block lies in, if it is enabled, is for some nodes only.
 pub(crate) fn chooses_nodes(pools: &[IpPool], block: &IpNetwork) -> bool {
-    pool_of(pools, block).is_some_and(|pool| !matches!(pool.spec.node_selector.trim(), "" | "all()"))
+    around(pools, block).is_some_and(|pool| !matches!(pool.spec.node_selector.trim(), "" | "all()"))
 }
 
 /// Whether the pool that a block lies in, if it is enabled, does not choose the node with these labels any more. A selector
 /// that cannot be read takes nothing away.
 pub(crate) fn is_deselected(pools: &[IpPool], labels: &BTreeMap<String, String>, block: &IpNetwork) -> bool {
-    let pool = pool_of(pools, block);
+    let pool = around(pools, block);
     pool.is_some_and(|pool| Selector::parse(&pool.spec.node_selector).is_ok_and(|chosen| !chosen.matches(labels)))
 }
 

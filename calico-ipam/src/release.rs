@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
+use calico_datastore::{Datastore, Outcome, Revision, Stored, Want, Write};
 use calico_model::{Attribute, Block, Handle, Key, Owner, cidr};
 use ipnetwork::IpNetwork;
 
@@ -204,11 +204,20 @@ fn take_back(stored: Stored<Block>, handle: &str, cooldown: Cooldown, chosen: im
     } else {
         block::release(&mut block, &ordinals, cooldown);
     }
-    let is_empty = block::is_empty(&block);
-    let emptied = block.affinity.as_deref().filter(|_| is_empty && !ordinals.is_empty()).and_then(Owner::parse);
-    let is_nobodys = is_empty && block.affinity.is_none();
-    let write = if is_nobodys { Write::delete(key, revision) } else { Write::update(key, revision, block) };
-    Taken { write, released: ordinals.len() as i64, remaining, emptied }
+    let (write, emptied) = write_back(key, revision, block);
+    Taken { write, released: ordinals.len() as i64, remaining, emptied: emptied.filter(|_| !ordinals.is_empty()) }
+}
+
+/// The write of a block that was changed, which goes where nothing in it is in use and nobody owns it; and its owner, where
+/// nothing in it is in use.
+pub(crate) fn write_back(key: Key, revision: Revision, block: Block) -> (Write, Option<Owner>) {
+    match (block::is_empty(&block), &block.affinity) {
+        (true, None) => (Write::delete(key, revision), None),
+        (is_empty, affinity) => {
+            let owner = affinity.as_deref().filter(|_| is_empty).and_then(Owner::parse);
+            (Write::update(key, revision, block), owner)
+        }
+    }
 }
 
 /// Whether a handle is a virtual machine's, `<network>.vmi.<namespace>.<name>`. Processes of several hosts write those at the same

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use calico_datastore::{Datastore, Outcome, Stored, Want, Write};
-use calico_model::{Attribute, Block, Handle, Key, Object, Owner, cidr};
+use calico_model::{Attribute, Block, Handle, Key, Owner, cidr};
 use ipnetwork::IpNetwork;
 use thiserror::Error as ThisError;
 
@@ -380,9 +380,8 @@ fn plan_change(
     let Stored { key, revision, value: mut block } = stored;
     block::warm_up(&mut block, cooldown);
     let Plan { ordinals, ended, free, earlier, failure } = plan(&block, &requests, &work.doubtful);
-    let owner = |block: &Block| block.affinity.as_deref().and_then(Owner::parse);
     if !earlier.is_empty() && block::is_empty(&block) {
-        work.emptied.extend(owner(&block).map(|owner| (owner, cidr)));
+        work.emptied.extend(block.affinity.as_deref().and_then(Owner::parse).map(|owner| (owner, cidr)));
     }
     work.done.released.extend(earlier.iter().copied());
     if let Some(failure) = failure {
@@ -394,13 +393,7 @@ fn plan_change(
         return None;
     }
     block::release(&mut block, &ordinals, cooldown);
-    let (empty, nobodys) = (block::is_empty(&block), block.affinity.is_none());
-    let emptied = if empty { owner(&block) } else { None };
-    let write = if empty && nobodys {
-        Write::delete(key, revision)
-    } else {
-        Write::update(key, revision, Object::Block(block))
-    };
+    let (write, emptied) = release::write_back(key, revision, block);
     let requests = requests.into_iter().filter(|request| !earlier.contains(&request.address)).collect();
     Some(Change { block: cidr, requests, write, ended, free, emptied })
 }

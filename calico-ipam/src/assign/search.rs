@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
 use calico_model::object::Malformed;
 use calico_model::pool::Use;
-use calico_model::{AffinityState, Block, IpVersion, Key, Object, Owner, cidr, timestamp};
+use calico_model::{AffinityState, Block, IpVersion, Key, Object, Owner, timestamp};
 use ipnetwork::IpNetwork;
 
 use super::commit::Change;
@@ -107,12 +107,11 @@ impl<'a> Search<'a> {
             reserve: terms.demand.reserve.as_ref(),
         };
         let mut selection = pools::select(inputs, owner.name(), wish)?;
-        let in_pools = |block: &IpNetwork| selection.pools.iter().any(|pool| cidr::contains(&pool.cidr(), block));
         let own: VecDeque<Candidate> = inputs
             .affinities
             .iter()
             .filter_map(|stored| match stored.key {
-                Key::Affinity { block, .. } if in_pools(&block) => {
+                Key::Affinity { block, .. } if selection.contains(&block) => {
                     Some(Candidate::Own(Box::new(Claim::known(owner.clone(), block, Some(stored.clone()), None))))
                 }
                 _ => None,
@@ -161,7 +160,7 @@ impl<'a> Search<'a> {
 
     /// Whether a block lies in one of the pools to allocate from.
     pub fn may_use(&self, block: &IpNetwork) -> bool {
-        self.selection.pools.iter().any(|pool| cidr::contains(&pool.cidr(), block))
+        self.selection.contains(block)
     }
 
     /// How many addresses are still wished for.
