@@ -72,8 +72,8 @@ pub struct Block {
     /// The owner, `host:<node>` or `virtual:<name>`; `None` where nobody owns the block. This field, not the
     /// affinity object, decides who owns it (invariant 3).
     pub affinity: Option<String>,
-    /// When the owner claimed the block, RFC 3339; absent in blocks of old releases.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When the owner claimed the block, RFC 3339; absent in blocks of old releases. Custom resources name it otherwise.
+    #[serde(alias = "affinityClaimTime", default, skip_serializing_if = "Option::is_none")]
     pub affinity_claim_time: Option<String>,
     /// For each ordinal the index of its attribute, or `None` where the address is free. As stored: an index may lie
     /// outside the attributes.

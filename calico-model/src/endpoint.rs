@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::endpoint_name::{EndpointId, NameError};
+use crate::lenient::null_is_default;
 use crate::resource::{Kind, Resource};
 
 /// The label that names an endpoint's namespace; always set when an endpoint is stored.
@@ -34,6 +35,14 @@ pub struct WorkloadEndpointSpec {
     /// The interface's name in the container when the endpoint was first made.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub endpoint: String,
+    /// The pod's service account.
+    #[serde(
+        rename = "serviceAccountName",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub service_account_name: String,
     /// The interface's addresses, each as `/32` or `/128`.
     #[serde(rename = "ipNetworks", default, skip_serializing_if = "Vec::is_empty")]
     pub ip_networks: Vec<String>,
@@ -49,6 +58,17 @@ pub struct WorkloadEndpointSpec {
     /// The container end's MAC address.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub mac: String,
+    /// The container's ports that have a name or are reached through the host.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<EndpointPort>,
+    /// The networks whose addresses the container may send from beside its own.
+    #[serde(
+        rename = "allowSpoofedSourcePrefixes",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub allow_spoofed_source_prefixes: Vec<String>,
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -66,6 +86,46 @@ pub struct IpNat {
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// A port of a container. Every field is stored, also where it is empty.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EndpointPort {
+    /// Its name, by which policy may speak of it, or empty.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub name: String,
+    /// Its protocol.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub protocol: Protocol,
+    /// Its number in the container.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub port: u16,
+    /// Its number on the host; 0 where it has none.
+    #[serde(rename = "hostPort", default, deserialize_with = "null_is_default")]
+    pub host_port: u16,
+    /// The host's address on which it is; empty where that is any, or none.
+    #[serde(rename = "hostIP", default, deserialize_with = "null_is_default")]
+    pub host_ip: String,
+    /// Fields this code does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Protocol {
+    /// By its name: `TCP`, `UDP` or `SCTP`.
+    Name(String),
+    /// By its number in the header of IP.
+    Number(u8),
+}
+
+impl Default for Protocol {
+    /// TCP.
+    fn default() -> Protocol {
+        Protocol::Name("TCP".to_owned())
+    }
 }
 
 /// A workload endpoint.

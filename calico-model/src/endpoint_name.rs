@@ -36,7 +36,7 @@ pub enum NameError {
 pub struct EndpointId {
     /// The node's Calico name.
     pub node: String,
-    /// `cni` or `k8s`.
+    /// `cni` or `k8s`; others only in records that somebody else made.
     pub orchestrator: String,
     /// The container ID (`cni`) or the pod's name (`k8s`).
     pub workload: String,
@@ -46,24 +46,34 @@ pub struct EndpointId {
 
 impl EndpointId {
     fn segments(&self) -> [(&'static str, &str); 4] {
+        let workload = match self.orchestrator.as_str() {
+            "cni" => "container ID",
+            "k8s" => "pod name",
+            _ => "workload",
+        };
         [
             ("node name", &self.node),
             ("orchestrator", &self.orchestrator),
-            ("container ID", &self.workload),
+            (workload, &self.workload),
             ("interface name", &self.endpoint),
         ]
     }
 
     /// The endpoint's name: a DNS subdomain (RFC 1123), or an error that names what cannot be part of one.
     pub fn name(&self) -> Result<String, NameError> {
-        let segments = self.segments();
-        let name = join(&segments)?;
+        let name = self.unchecked_name()?;
         if is_dns_subdomain(&name) {
             return Ok(name);
         }
+        let segments = self.segments();
         let culprits: Vec<&str> = segments.iter().filter(|(_, v)| !is_dns_subdomain(v)).map(|(f, _)| *f).collect();
         let culprit = if culprits.is_empty() { "length".to_owned() } else { culprits.join(" and the ") };
         Err(NameError::NotDns { name, culprit })
+    }
+
+    /// The endpoint's name, also where no stored object may have it.
+    pub(crate) fn unchecked_name(&self) -> Result<String, NameError> {
+        join(&self.segments())
     }
 
     /// What the names of all endpoints of this workload begin with. Names of other workloads may begin alike (`a`
@@ -181,6 +191,9 @@ mod tests {
         assert!(matches!(id("n", "cni", "a-", "eth0").name(), Err(NameError::Dash { field: "container ID", .. })));
         let upper = id("n", "cni", "ABC", "eth0").name().unwrap_err().to_string();
         assert!(upper.ends_with("change the container ID"), "{upper}");
+        let pod = id("n", "k8s", "Web", "eth0").name().unwrap_err().to_string();
+        assert!(pod.ends_with("change the pod name"), "{pod}");
+        assert_eq!(id("n", "k8s", "", "eth0").name(), Err(NameError::Empty("pod name")));
         let both = id("N", "cni", "a_b", "eth0").name().unwrap_err().to_string();
         assert!(both.ends_with("change the node name and the container ID"), "{both}");
     }

@@ -1,4 +1,5 @@
-//! Cluster-wide settings of address management, as stored under `/calico/ipam/v2/config`.
+//! Cluster-wide settings of address management, as stored under `/calico/ipam/v2/config`. Custom resources name the first
+//! two otherwise.
 
 use std::time::Duration;
 
@@ -12,10 +13,20 @@ use crate::lenient::null_is_default;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct IpamConfig {
     /// Allocate only from blocks affine to the host: never borrow.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        alias = "strictAffinity",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
     pub strict_affinity: bool,
     /// Claim blocks as needed.
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(
+        alias = "autoAllocateBlocks",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "std::ops::Not::not"
+    )]
     pub auto_allocate_blocks: bool,
     /// The most blocks one host may own; 0 is no limit here (callers still apply theirs).
     #[serde(

@@ -193,6 +193,25 @@ impl Listing {
     }
 }
 
+impl Listing {
+    /// Whether the object of a key is listed.
+    pub fn contains(&self, key: &Key) -> bool {
+        match (self, key) {
+            (Listing::Blocks, Key::Block(_)) | (Listing::Handles, Key::Handle(_)) => true,
+            (Listing::HostAffinities, Key::Affinity { owner, .. }) => matches!(owner, Owner::Host(_)),
+            (Listing::VirtualAffinities, Key::Affinity { owner, .. }) => matches!(owner, Owner::Virtual(_)),
+            (Listing::Affinities { owner: wanted, version }, Key::Affinity { owner, block }) => {
+                owner == wanted && cidr::version(block) == *version
+            }
+            (Listing::Resources(wanted), Key::Resource { kind, .. }) => kind == wanted,
+            (Listing::Endpoints { namespace, name_prefix }, Key::Resource { kind, namespace: of, name }) => {
+                *kind == Kind::WorkloadEndpoint && of == namespace && name.starts_with(name_prefix)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Listing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}*", self.prefix())

@@ -12,6 +12,7 @@ pub mod handle;
 pub mod inconsistency;
 pub mod ipam_config;
 pub mod key;
+pub mod kubernetes;
 mod lenient;
 pub mod object;
 pub mod outline;

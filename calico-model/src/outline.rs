@@ -30,7 +30,7 @@ impl Outline {
 struct Fields<'a> {
     cidr: ipnetwork::IpNetwork,
     affinity: Option<String>,
-    #[serde(default)]
+    #[serde(alias = "affinityClaimTime", default)]
     affinity_claim_time: Option<String>,
     #[serde(default, deserialize_with = "null_is_default")]
     allocations: Vec<Option<i64>>,
@@ -40,6 +40,8 @@ struct Fields<'a> {
     attributes: Vec<AttributeFields<'a>>,
     #[serde(rename = "sequenceNumber", default, deserialize_with = "null_is_default")]
     sequence_number: u64,
+    #[serde(default, deserialize_with = "null_is_default")]
+    deleted: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,7 +74,7 @@ impl<'de> Deserialize<'de> for Outline {
             attributes: fields.attributes.into_iter().map(Attribute::from).collect(),
             sequence_number: fields.sequence_number,
             sequence_number_for_allocation: BTreeMap::new(),
-            deleted: false,
+            deleted: fields.deleted,
             extra: serde_json::Map::new(),
         }))
     }

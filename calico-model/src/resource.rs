@@ -75,6 +75,14 @@ impl Kind {
 pub struct Metadata {
     /// The object's name.
     pub name: String,
+    /// What the names of a family of objects begin with, such as the pods of one set.
+    #[serde(
+        rename = "generateName",
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub generate_name: String,
     /// The namespace of a namespaced object, else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub namespace: String,
@@ -87,6 +95,9 @@ pub struct Metadata {
     /// Labels.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Fields this code does not know.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
