@@ -1,5 +1,6 @@
 //! What a caller of a datastore must tell apart.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use calico_model::object::Malformed;
@@ -18,7 +19,7 @@ pub enum Error {
         /// What came back.
         reason: String,
         /// What the operator can do.
-        advice: &'static str,
+        advice: Cow<'static, str>,
     },
     /// The store refused this process.
     #[error("may not {doing} the datastore {store}: {reason}; {advice}")]
@@ -30,7 +31,7 @@ pub enum Error {
         /// What came back.
         reason: String,
         /// What the operator can do.
-        advice: &'static str,
+        advice: Cow<'static, str>,
     },
     /// What is stored is not what this code can work with.
     #[error("the datastore {store} is unusable: {reason}; {advice}")]
@@ -40,7 +41,7 @@ pub enum Error {
         /// What is wrong.
         reason: String,
         /// What the operator can do.
-        advice: &'static str,
+        advice: Cow<'static, str>,
     },
     /// One stored object is malformed.
     #[error("a stored object is malformed: {0}; {advice}", advice = advice_on(&.0.key))]

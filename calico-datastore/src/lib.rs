@@ -8,6 +8,7 @@ pub mod deadline;
 mod encode;
 mod error;
 pub mod etcd;
+pub mod kubernetes;
 pub mod local;
 mod store;
 pub mod trust;

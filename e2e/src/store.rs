@@ -72,7 +72,7 @@ impl Datastore for Dump {
 
     async fn commit(&self, _: &[Write]) -> Result<Outcome, Error> {
         let (store, reason) = ("dump".to_owned(), "it is a copy".to_owned());
-        Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the etcd itself" })
+        Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the etcd itself".into() })
     }
 
     async fn settle(&self) -> Result<(), Error> {

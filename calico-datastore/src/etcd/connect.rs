@@ -202,12 +202,14 @@ impl Connector {
         let reason = format!("{}{end}{used}", self.describe(&attempts, None));
         match worst {
             Some(Trouble { subject: Subject::Permission | Subject::Certificates, advice, .. }) => {
-                Error::Forbidden { doing: "connect to", store, reason, advice }
+                Error::Forbidden { doing: "connect to", store, reason, advice: (*advice).into() }
             }
-            Some(Trouble { advice, .. }) => Error::Unreachable { doing: "connect to", store, reason, advice },
+            Some(Trouble { advice, .. }) => {
+                Error::Unreachable { doing: "connect to", store, reason, advice: (*advice).into() }
+            }
             None => {
                 let advice = "check etcd_endpoints (or the SRV records), and that this host reaches them";
-                Error::Unreachable { doing: "connect to", store, reason, advice }
+                Error::Unreachable { doing: "connect to", store, reason, advice: advice.into() }
             }
         }
     }
@@ -251,7 +253,7 @@ fn member(url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Member, Error> {
     let unusable = |reason: String| Error::Invalid {
         store: format!("etcd at {url}"),
         reason,
-        advice: "correct etcd_endpoints: URLs such as https://10.0.0.1:2379, separated by commas",
+        advice: "correct etcd_endpoints: URLs such as https://10.0.0.1:2379, separated by commas".into(),
     };
     let uri: Uri = url.parse().map_err(|error| unusable(format!("not a URL: {error}")))?;
     let way = Way::to(&uri, tls).map_err(unusable)?;

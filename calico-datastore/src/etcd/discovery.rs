@@ -26,7 +26,7 @@ pub async fn find(domain: &str, process: u32, deadline: Deadline) -> Result<Vec<
         return Err(Error::Invalid {
             store: "etcd".to_owned(),
             reason: "etcd_discovery_srv is no domain name".to_owned(),
-            advice: "give a domain such as example.org, in ASCII, without scheme and port",
+            advice: "give a domain such as example.org, in ASCII, without scheme and port".into(),
         });
     }
     let conf = ResolvConf::read(Path::new(RESOLV_CONF));
@@ -48,7 +48,7 @@ pub async fn find(domain: &str, process: u32, deadline: Deadline) -> Result<Vec<
 fn nothing(domain: &str, https: &Nothing, http: &Nothing) -> Error {
     let advice = if https.is_certain && http.is_certain { ABSENT } else { UNANSWERED };
     let store = format!("etcd by the SRV records of {domain}");
-    Error::Unreachable { doing: "find", store, reason: format!("{}; {}", https.text, http.text), advice }
+    Error::Unreachable { doing: "find", store, reason: format!("{}; {}", https.text, http.text), advice: advice.into() }
 }
 
 /// Records in the order in which they are to be tried (RFC 2782). What is left to chance is a function of `seed` and of

@@ -146,9 +146,9 @@ impl Etcd {
         };
         let store = self.connector.name();
         match trouble.subject {
-            Subject::Health => Error::Unreachable { doing, store, reason, advice: trouble.advice },
+            Subject::Health => Error::Unreachable { doing, store, reason, advice: trouble.advice.into() },
             Subject::Permission | Subject::Certificates => {
-                Error::Forbidden { doing, store, reason, advice: trouble.advice }
+                Error::Forbidden { doing, store, reason, advice: trouble.advice.into() }
             }
         }
     }

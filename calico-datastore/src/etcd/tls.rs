@@ -32,7 +32,7 @@ pub fn config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     let mut config = built.map_err(|error| Error::Invalid {
         store: "etcd".to_owned(),
         reason: format!("{error}; used: {}", files(settings)),
-        advice: "the key must be that of the certificate",
+        advice: "the key must be that of the certificate".into(),
     })?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
@@ -74,7 +74,7 @@ fn unusable(setting: &str, path: &Path, reason: &str) -> Error {
     Error::Invalid {
         store: "etcd".to_owned(),
         reason: format!("{setting} {}: {reason}", path.display()),
-        advice: "give the path of a PEM file that this process can read",
+        advice: "give the path of a PEM file that this process can read".into(),
     }
 }
 

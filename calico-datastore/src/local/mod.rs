@@ -118,7 +118,7 @@ impl Datastore for Local {
         match self.commit(&[]).await? {
             Outcome::Unknown(reason) => {
                 let (store, advice) = (self.name.clone(), "check the host's disk");
-                Err(Error::Unreachable { doing: "write", store, reason, advice })
+                Err(Error::Unreachable { doing: "write", store, reason, advice: advice.into() })
             }
             Outcome::Applied(_) | Outcome::Conflict { .. } => Ok(()),
         }
@@ -176,21 +176,21 @@ fn explain(store: &str, doing: &'static str, error: rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied | ErrorCode::ReadOnly) => {
             let advice = "the plugin must run as root, and the folder must be writable";
-            Error::Forbidden { doing, store, reason, advice }
+            Error::Forbidden { doing, store, reason, advice: advice.into() }
         }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown) | None => {
             let advice =
                 "stop all containers of this host, move it away together with its -wal and -shm files, and start again";
-            Error::Invalid { store, reason, advice }
+            Error::Invalid { store, reason, advice: advice.into() }
         }
         Some(ErrorCode::DiskFull) => {
-            Error::Unreachable { doing, store, reason, advice: "free space on its file system" }
+            Error::Unreachable { doing, store, reason, advice: "free space on its file system".into() }
         }
         _ => Error::Unreachable {
             doing,
             store,
             reason,
-            advice: "check that its folder exists on a local, writable file system",
+            advice: "check that its folder exists on a local, writable file system".into(),
         },
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn open(path: &Path) -> Result<Connection, Error> {
         VERSION => return Ok(connection),
         other => format!("it has layout {other}, and this release knows layout {VERSION}"),
     };
-    Err(Error::Invalid { store: name, reason, advice: "name another file in local_store_file" })
+    Err(Error::Invalid { store: name, reason, advice: "name another file in local_store_file".into() })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -34,7 +34,7 @@ impl Local {
                     let reason = format!("the pool {wanted} overlaps the pool {} it already has", other.cidr());
                     let advice =
                         "use that pool, or one that does not overlap it, in ipam.ipv4_pools or ipam.ipv6_pools";
-                    return Err(Error::Invalid { store: self.name.clone(), reason, advice });
+                    return Err(Error::Invalid { store: self.name.clone(), reason, advice: advice.into() });
                 }
                 let pool = IpPool::routed(&pool_name(&wanted), wanted);
                 writes.push(Write::create(Key::resource(Kind::IpPool, &pool.metadata.name), pool.clone()));
@@ -54,7 +54,7 @@ impl Local {
             }
         }
         let advice = "correct or delete that object, or name another file in local_store_file";
-        Err(Error::Invalid { store: self.name.clone(), reason: last, advice })
+        Err(Error::Invalid { store: self.name.clone(), reason: last, advice: advice.into() })
     }
 }
 

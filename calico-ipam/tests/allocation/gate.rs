@@ -65,7 +65,7 @@ impl<'w> Gate<'w> {
     fn alive(&self) -> Result<(), Error> {
         if self.is_dead.get() {
             let (store, reason) = (self.name(), "the process is dead".to_owned());
-            return Err(Error::Unreachable { doing: "use", store, reason, advice: "" });
+            return Err(Error::Unreachable { doing: "use", store, reason, advice: "".into() });
         }
         Ok(())
     }

@@ -159,7 +159,12 @@ impl<S: Below> Faulty<S> {
     }
 
     fn dead() -> Error {
-        Error::Unreachable { doing: "use", store: "any".into(), reason: "the process is dead".into(), advice: "" }
+        Error::Unreachable {
+            doing: "use",
+            store: "any".into(),
+            reason: "the process is dead".into(),
+            advice: "".into(),
+        }
     }
 }
 
