@@ -24,6 +24,7 @@ CONTAINERD := $(E2E_CACHE)/containerd-$(call version,e2e/tools/containerd,github
 CONTAINERD_DEBIAN := $(E2E_CACHE)/containerd-1.6-debian
 RUNC_DEBIAN := $(E2E_CACHE)/runc-1.1-debian
 PODMAN_DEBIAN := $(E2E_CACHE)/podman-4.3-debian
+KUBERNETES := $(E2E_CACHE)/kubernetes-$(call version,e2e/kubernetes,k8s.io/kubernetes)
 # A program of our own has no version: the sum of what it is made of.
 NETWORKS := $(E2E_CACHE)/networks-$(shell cd e2e/tools/plugins && cat go.mod go.sum networks/main.go | sha256sum | cut -c1-12)
 
@@ -118,7 +119,7 @@ check-fuzz: check-rust
 ## What tests run against -------------------------------------------------------------------------------------------
 
 servers: $(ETCD) $(CNITOOL) $(ETCD_DEBIAN) $(CNI_PLUGINS) $(CNI_PLUGINS_DEBIAN) $(NETWORKS) \
-    $(CONTAINERD) $(CONTAINERD_DEBIAN) $(RUNC_DEBIAN) $(PODMAN_DEBIAN)
+    $(CONTAINERD) $(CONTAINERD_DEBIAN) $(RUNC_DEBIAN) $(PODMAN_DEBIAN) $(KUBERNETES)
 
 # Every folder appears complete or not at all, also where two checkouts build it at the same time: it is filled under
 # another name. $(call fill,COMMANDS): runs them with $$new, the folder to fill.
@@ -132,8 +133,8 @@ endef
 # $(call go_build,FOLDER,PACKAGE): in the folder of a go.mod. The executable is called NAME, where that is given as a
 # third argument, else like the package.
 go_build = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/$(or $(3),$(notdir $(2)))" $(2))
-# $(call go_tools,FOLDER): everything that the go.mod in a folder lists as tools.
-go_tools = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o "$$new/" tool)
+# $(call go_tools,FOLDER,LINKER FLAGS): everything that the go.mod in a folder lists as tools.
+go_tools = (cd $(1) && CGO_ENABLED=0 go build -trimpath -ldflags='-s -w $(2)' -o "$$new/" tool)
 # $(call check_go,FOLDER)
 check_go = (cd $(1) && go list -m) >/dev/null 2>&1 || { echo "Go is missing or too old: install \
 	$$(awk '$$1 == "go" { print $$2 }' $(1)/go.mod) or later (https://go.dev/dl)"; exit 1; }
@@ -179,6 +180,18 @@ $(CONTAINERD):
 	@$(call check_go,e2e/tools/containerd)
 	@echo 'servers: building $(notdir $@), about two minutes'
 	$(call fill,$(call go_tools,e2e/tools/containerd))
+
+# Without these every component says that it is of version 0.0.0, and refuses to work with the others.
+# $(call kubernetes_version,MAJOR MINOR PATCH)
+kubernetes_version = $(foreach package,component-base/version client-go/pkg/version, \
+    -X k8s.io/$(package).gitMajor=$(word 1,$(1)) -X k8s.io/$(package).gitMinor=$(word 2,$(1)) \
+    -X k8s.io/$(package).gitVersion=v$(word 1,$(1)).$(word 2,$(1)).$(word 3,$(1)))
+
+$(KUBERNETES):
+	@$(call check_go,e2e/kubernetes)
+	@echo 'servers: building $(notdir $@), about ten minutes'
+	$(call fill,$(call go_tools,e2e/kubernetes,$(call \
+	    kubernetes_version,$(subst ., ,$(call version,e2e/kubernetes,k8s.io/kubernetes)))))
 
 $(CONTAINERD_DEBIAN):
 	$(call fill,$(call unpack,containerd,1.6,usr/bin/*))

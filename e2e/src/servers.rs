@@ -8,6 +8,7 @@ use crate::executables::tool;
 const GO_MOD: &str = include_str!("../tools/go.mod");
 const PLUGINS_GO_MOD: &str = include_str!("../tools/plugins/go.mod");
 const CONTAINERD_GO_MOD: &str = include_str!("../tools/containerd/go.mod");
+const KUBERNETES_GO_MOD: &str = include_str!("../kubernetes/go.mod");
 
 /// A release of etcd to test against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -95,6 +96,21 @@ impl ContainerdRelease {
             ContainerdRelease::Debian1_6 => cached("containerd-1.6-debian", name),
         }
     }
+}
+
+/// One of the executables of Kubernetes: `kube-apiserver`, `kubectl` and so on.
+pub(crate) fn kubernetes(name: &str) -> PathBuf {
+    cached(&format!("kubernetes-{}", kubernetes_version()), name)
+}
+
+/// The folder with `kubectl`.
+pub fn kubectl_folder() -> PathBuf {
+    kubernetes("kubectl").parent().expect("it is in a folder").to_owned()
+}
+
+/// The version of Kubernetes, such as `1.34.4`.
+pub fn kubernetes_version() -> &'static str {
+    version(KUBERNETES_GO_MOD, "k8s.io/kubernetes")
 }
 
 /// What makes containers' processes for containerd and podman: Debian's.
