@@ -205,6 +205,11 @@ pub trait Datastore {
     /// releases it.
     async fn settle(&self) -> Result<(), Error>;
 
+    /// Whether every question of a batch is a request of its own, so that it pays to ask for no more than is needed.
+    fn answers_singly(&self) -> bool {
+        false
+    }
+
     /// What and where it is, for messages; with the last failure, if there was one.
     fn name(&self) -> String;
 }
@@ -220,6 +225,10 @@ impl<D: Datastore> Datastore for &D {
 
     async fn settle(&self) -> Result<(), Error> {
         (**self).settle().await
+    }
+
+    fn answers_singly(&self) -> bool {
+        (**self).answers_singly()
     }
 
     fn name(&self) -> String {

@@ -88,6 +88,10 @@ impl<D: Datastore> Datastore for Timed<D> {
         self.deadline.within(what, self.store.settle()).await
     }
 
+    fn answers_singly(&self) -> bool {
+        self.store.answers_singly()
+    }
+
     fn name(&self) -> String {
         self.store.name()
     }

@@ -71,3 +71,20 @@ impl Error {
     /// What to do about [`Error::TimedOut`].
     pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether another process holds the file, or whether etcd is healthy and reached from here (etcdctl endpoint health)";
 }
+
+/// The texts of an error and of what caused it, without repetition.
+pub fn texts(error: &(dyn std::error::Error + 'static)) -> String {
+    with_sources(error.to_string(), error.source())
+}
+
+/// A text, and those of what caused it.
+pub fn with_sources(mut text: String, mut source: Option<&(dyn std::error::Error + 'static)>) -> String {
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = if text.is_empty() || text == "transport error" { cause } else { format!("{text}: {cause}") };
+        }
+        source = error.source();
+    }
+    text
+}

@@ -8,10 +8,13 @@ pub mod deadline;
 mod encode;
 mod error;
 pub mod etcd;
+mod first_word;
 pub mod kubernetes;
 pub mod local;
 mod store;
 pub mod trust;
+mod tunnel;
+mod way;
 
 pub use contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
 pub use deadline::{Deadline, Timed};

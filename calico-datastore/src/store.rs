@@ -3,6 +3,7 @@
 use crate::contract::{Answers, Datastore, Outcome, Want, Write};
 use crate::error::Error;
 use crate::etcd::Etcd;
+use crate::kubernetes::Kubernetes;
 use crate::local::Local;
 
 /// An open datastore.
@@ -11,6 +12,7 @@ use crate::local::Local;
 pub enum Store {
     Local(Local),
     Etcd(Etcd),
+    Kubernetes(Kubernetes),
 }
 
 impl Datastore for Store {
@@ -18,6 +20,7 @@ impl Datastore for Store {
         match self {
             Store::Local(store) => store.read(wants).await,
             Store::Etcd(store) => store.read(wants).await,
+            Store::Kubernetes(store) => store.read(wants).await,
         }
     }
 
@@ -25,6 +28,7 @@ impl Datastore for Store {
         match self {
             Store::Local(store) => store.commit(writes).await,
             Store::Etcd(store) => store.commit(writes).await,
+            Store::Kubernetes(store) => store.commit(writes).await,
         }
     }
 
@@ -32,6 +36,14 @@ impl Datastore for Store {
         match self {
             Store::Local(store) => store.settle().await,
             Store::Etcd(store) => store.settle().await,
+            Store::Kubernetes(store) => store.settle().await,
+        }
+    }
+
+    fn answers_singly(&self) -> bool {
+        match self {
+            Store::Local(_) | Store::Etcd(_) => false,
+            Store::Kubernetes(store) => store.answers_singly(),
         }
     }
 
@@ -39,6 +51,7 @@ impl Datastore for Store {
         match self {
             Store::Local(store) => store.name(),
             Store::Etcd(store) => store.name(),
+            Store::Kubernetes(store) => store.name(),
         }
     }
 }

@@ -12,13 +12,13 @@ use tokio_rustls::rustls::ClientConfig;
 use tonic::transport::{Endpoint, Uri};
 use tower::service_fn;
 
-use super::first_word::first_word;
 use super::settings::{Members, Settings};
 use super::tls;
 use super::trouble::{Kind, Subject, Trouble};
-use super::way::Way;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::first_word::first_word;
+use crate::way::Way;
 
 /// The time for connecting, over all members, as upstream's.
 pub const TIME: Duration = Duration::from_secs(10);
@@ -219,7 +219,7 @@ impl Connector {
 async fn connect(member: Member, user: Option<(String, String)>, careful: bool) -> Result<KvClient, Trouble> {
     let work = async {
         if careful {
-            first_word(&member.way).await?;
+            hear(&member.way).await?;
         }
         let mut stream = Some(member.way.open().await.map_err(|error| Trouble::of_io(&error))?);
         // One connection: what becomes of a request that finds it broken is decided elsewhere.
@@ -242,11 +242,21 @@ async fn connect(member: Member, user: Option<(String, String)>, careful: bool) 
         };
         match client.map_err(|failure| Trouble::of(&failure)) {
             Ok(client) => Ok(client.kv_client().max_decoding_message_size(MAX_ANSWER)),
-            Err(lost) if lost.kind == Kind::Lost => first_word(&member.way).await.and(Err(lost)),
+            Err(lost) if lost.kind == Kind::Lost => hear(&member.way).await.and(Err(lost)),
             Err(trouble) => Err(trouble),
         }
     };
     timeout(MEMBER_TIME, work).await.unwrap_or_else(|_| Err(Trouble::silence(MEMBER_TIME)))
+}
+
+/// Whether a member talks to us; if not, why.
+async fn hear(way: &Way) -> Result<(), Trouble> {
+    let stream = way.open().await.map_err(|error| Trouble::of_io(&error))?;
+    first_word(stream).await.map_err(|error| match way.is_encrypted() {
+        true => Trouble::of_io(&error),
+        // A server that expects TLS does not answer, and says nothing.
+        false => Trouble::not_plain(&error),
+    })
 }
 
 fn member(url: &str, tls: Option<Arc<ClientConfig>>) -> Result<Member, Error> {

@@ -6,14 +6,12 @@
 mod connect;
 mod discovery;
 mod dns;
-mod first_word;
 mod lookup;
 mod request;
 mod resolv_conf;
 mod settings;
 mod tls;
 mod trouble;
-mod way;
 
 use std::cell::RefCell;
 use std::time::Duration;

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::settings::Settings;
 use crate::error::Error;
@@ -54,20 +53,12 @@ pub fn files(settings: &Settings) -> String {
 
 fn certificates(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = std::fs::read(path).map_err(|error| unusable(setting, path, &error.to_string()))?;
-    let found = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(|error| unusable(setting, path, &error.to_string()))?;
-    match found.is_empty() {
-        true => Err(unusable(setting, path, "there is no CERTIFICATE in it")),
-        false => Ok(found),
-    }
+    trust::certificates(&text).map_err(|reason| unusable(setting, path, &reason))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
     let text = std::fs::read(path).map_err(|error| unusable("etcd_key_file", path, &error.to_string()))?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        rustls::pki_types::pem::Error::NoItemsFound => unusable("etcd_key_file", path, "there is no PRIVATE KEY in it"),
-        error => unusable("etcd_key_file", path, &error.to_string()),
-    })
+    trust::private_key(&text).map_err(|reason| unusable("etcd_key_file", path, &reason))
 }
 
 fn unusable(setting: &str, path: &Path, reason: &str) -> Error {

@@ -8,6 +8,8 @@ use etcd_client::Error as Failure;
 use tokio_rustls::rustls::{self, AlertDescription, CertificateError};
 use tonic::{Code, Status};
 
+use crate::error::{texts, with_sources};
+
 /// What a failure means for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -111,7 +113,7 @@ impl Trouble {
     }
 
     /// A connection that ended under a request. If certificates are the reason, the next connection tells: see
-    /// [`first_word`](super::first_word).
+    /// [`first_word`](crate::first_word).
     fn of_lost(text: String) -> Trouble {
         Trouble { kind: Kind::Lost, text, subject: Subject::Health, advice: GENERAL }
     }
@@ -160,22 +162,6 @@ impl Trouble {
             _ => Trouble::of_lost(with_sources(text.clone(), status.source())),
         }
     }
-}
-
-/// The texts of an error and of what caused it, without repetition.
-fn texts(error: &(dyn std::error::Error + 'static)) -> String {
-    with_sources(error.to_string(), error.source())
-}
-
-fn with_sources(mut text: String, mut source: Option<&(dyn std::error::Error + 'static)>) -> String {
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = if text.is_empty() || text == "transport error" { cause } else { format!("{text}: {cause}") };
-        }
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

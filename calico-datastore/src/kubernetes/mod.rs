@@ -1,11 +1,26 @@
-//! The Kubernetes API.
+//! The Kubernetes API: as datastore, and for what Kubernetes itself says of pods, namespaces and nodes.
 
+mod access;
+mod api;
 mod call;
 mod client;
+mod cluster;
+mod exec;
+mod kubeconfig;
+mod lines;
+mod pods;
+mod proxy;
+mod questions;
+mod refusal;
+mod session;
 mod settings;
+mod status;
+mod store;
+mod tls;
+mod token;
+mod trouble;
+mod yaml;
 
-#[allow(unused_imports, reason = "the back end is about to use them")]
-pub(crate) use call::{Call, Failure, Method, Reply};
-#[allow(unused_imports, reason = "the back end is about to use it")]
-pub(crate) use client::Client;
+pub use cluster::Cluster;
 pub use settings::Settings;
+pub use store::Kubernetes;

@@ -156,10 +156,10 @@ pub fn collection(group: Group, listing: &Listing) -> Option<Collection> {
         Listing::Blocks => (Type::Block, None),
         Listing::Handles => (Type::Handle, None),
         Listing::HostAffinities | Listing::VirtualAffinities => (Type::Affinity, None),
-        // Not by the owner's type: upstream labels some old rows of hosts with an empty one.
-        Listing::Affinities { owner, version } => {
-            let hash = hash::owner_label(owner.name());
-            (Type::Affinity, Some(format!("{OWNER_HASH_LABEL}={hash},{VERSION_LABEL}={version}")))
+        // Not by the owner's type: upstream labels some old rows of hosts with an empty one. Nor by the family: who wants both
+        // families asks once.
+        Listing::Affinities { owner, .. } => {
+            (Type::Affinity, Some(format!("{OWNER_HASH_LABEL}={}", hash::owner_label(owner.name()))))
         }
         Listing::Resources(kind) => (Type::of_kind(*kind)?, None),
         Listing::Endpoints { .. } => return None,

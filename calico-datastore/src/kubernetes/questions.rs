@@ -1,0 +1,178 @@
+//! The questions of a batch as requests: each request once, all at the same time.
+
+use calico_model::kubernetes::{ClusterNode, Group, Pod, collection, place, pod_of, pod_of_listing};
+use calico_model::{Key, Kind, Listing};
+use futures_util::future::try_join_all;
+
+use super::api::{Found, encoded};
+use super::cluster::{node_path, pod_path};
+use super::pods;
+use super::store::Kubernetes;
+use crate::contract::{Answers, Entry, Revision, Want};
+use crate::error::Error;
+
+/// What answers a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Request {
+    /// A custom resource.
+    Object { plural: &'static str, name: String, outline: bool },
+    /// All custom resources of a type that a selector finds; all of them, if it is empty.
+    Objects { plural: &'static str, selector: String },
+    /// A pod.
+    Pod { namespace: String, name: String },
+    /// All pods, of one namespace if it is not empty.
+    Pods { namespace: String },
+    /// A node.
+    Node(String),
+    /// All nodes.
+    Nodes,
+    /// Nothing: Kubernetes has no such thing.
+    None,
+}
+
+/// What a request was answered.
+enum Reply {
+    Entries(Vec<Entry>),
+    /// The API group has no such type.
+    NoType,
+}
+
+impl Request {
+    fn of(group: Group, want: &Want) -> Request {
+        match want {
+            Want::Get(key) | Want::Outline(key) => {
+                let outline = matches!(want, Want::Outline(_));
+                match (place(group, key), pod_of(key), key) {
+                    (Some(place), ..) => Request::Object { plural: place.plural, name: place.name, outline },
+                    (_, Some((namespace, name)), _) => Request::Pod { namespace: namespace.to_owned(), name },
+                    (.., Key::Resource { kind: Kind::Node, name, .. }) => Request::Node(name.clone()),
+                    _ => Request::None,
+                }
+            }
+            Want::List(listing) => match (collection(group, listing), pod_of_listing(listing), listing) {
+                (Some(found), ..) => {
+                    Request::Objects { plural: found.plural, selector: found.selector.unwrap_or_default() }
+                }
+                (_, Some((namespace, name)), _) => Request::Pod { namespace: namespace.to_owned(), name },
+                (.., Listing::Endpoints { .. }) => Request::None,
+                (.., Listing::Resources(Kind::WorkloadEndpoint)) => Request::Pods { namespace: String::new() },
+                (.., Listing::Resources(Kind::Node)) => Request::Nodes,
+                _ => Request::None,
+            },
+        }
+    }
+
+    fn is_custom(&self) -> bool {
+        matches!(self, Request::Object { .. } | Request::Objects { .. })
+    }
+
+    async fn ask(&self, store: &Kubernetes) -> Result<Reply, Error> {
+        let root = store.group().path();
+        let api = store.api();
+        let entries = match self {
+            Request::Object { plural, name, outline } => {
+                match api.get(&format!("{root}/{plural}/{}", encoded(name))).await? {
+                    Found::Object(body) => store.entry(plural, &body, *outline).await?.into_iter().collect(),
+                    Found::Nothing => Vec::new(),
+                    Found::NoType => return Ok(Reply::NoType),
+                }
+            }
+            Request::Objects { plural, selector } => {
+                let query = match selector.as_str() {
+                    "" => String::new(),
+                    selector => format!("&labelSelector={}", encoded(selector)),
+                };
+                let Some(items) = api.list(&format!("{root}/{plural}"), &query).await? else {
+                    return Ok(Reply::NoType);
+                };
+                let mut entries = Vec::with_capacity(items.len());
+                for item in items {
+                    entries.extend(store.entry(plural, item.get().as_bytes(), false).await?);
+                }
+                entries
+            }
+            Request::Pod { namespace, name } => {
+                let pod: Option<Pod> = api.get_shared(&pod_path(namespace, name)).await?;
+                pod.map(|pod| pods::entry(store, &pod)).transpose()?.flatten().into_iter().collect()
+            }
+            Request::Pods { namespace } => {
+                let path = match namespace.as_str() {
+                    "" => "/api/v1/pods".to_owned(),
+                    namespace => format!("/api/v1/namespaces/{}/pods", encoded(namespace)),
+                };
+                let mut entries = Vec::new();
+                for item in api.list(&path, "").await?.unwrap_or_default() {
+                    // A pod that cannot be read is none of ours.
+                    if let Ok(pod) = serde_json::from_str::<Pod>(item.get()) {
+                        entries.extend(pods::entry(store, &pod)?);
+                    }
+                }
+                entries
+            }
+            Request::Node(name) => {
+                let node: Option<ClusterNode> = api.get_shared(&node_path(name)).await?;
+                node.map(|node| node_entry(store, &node)).transpose()?.into_iter().collect()
+            }
+            Request::Nodes => {
+                let mut entries = Vec::new();
+                for item in api.list("/api/v1/nodes", "").await?.unwrap_or_default() {
+                    if let Ok(node) = serde_json::from_str::<ClusterNode>(item.get()) {
+                        entries.push(node_entry(store, &node)?);
+                    }
+                }
+                entries
+            }
+            Request::None => Vec::new(),
+        };
+        Ok(Reply::Entries(entries))
+    }
+}
+
+fn node_entry(store: &Kubernetes, node: &ClusterNode) -> Result<Entry, Error> {
+    let key = Key::resource(Kind::Node, &node.metadata.name);
+    let revision: Revision = store.revision(&key, &node.metadata.resource_version)?;
+    Ok(Entry { key, revision, object: node.node().map(Into::into) })
+}
+
+/// Asks all questions of a batch.
+pub async fn ask(store: &Kubernetes, wants: &[Want]) -> Result<Answers, Error> {
+    loop {
+        let group = store.group();
+        let of_wants: Vec<Request> = wants.iter().map(|want| Request::of(group, want)).collect();
+        let mut requests: Vec<&Request> = Vec::new();
+        for request in &of_wants {
+            if !requests.contains(&request) {
+                requests.push(request);
+            }
+        }
+        let replies = try_join_all(requests.iter().map(|request| request.ask(store))).await?;
+        let of_group = || requests.iter().zip(&replies).filter(|(request, _)| request.is_custom());
+        if of_group().any(|(_, reply)| matches!(reply, Reply::Entries(_))) {
+            store.confirm_group();
+        } else if of_group().next().is_some() && store.changes_group().await {
+            continue;
+        }
+        let answer = |(want, request): (&Want, &Request)| {
+            let at = requests.iter().position(|asked| *asked == request);
+            match at.map(|at| &replies[at]) {
+                Some(Reply::Entries(entries)) => entries.iter().filter(|entry| is_of(want, entry)).cloned().collect(),
+                // No such type: there are none of it, as on clusters that are older than it.
+                Some(Reply::NoType) | None => Vec::new(),
+            }
+        };
+        let mut answers: Vec<Vec<Entry>> = wants.iter().zip(&of_wants).map(answer).collect();
+        for entries in &mut answers {
+            entries.sort_by_cached_key(|entry| entry.key.path());
+        }
+        return Ok(Answers::new(answers));
+    }
+}
+
+/// Whether an entry is one that was asked for: a place may hold another object than the key's, and a selector find more than
+/// the listing.
+fn is_of(want: &Want, entry: &Entry) -> bool {
+    match want {
+        Want::Get(key) | Want::Outline(key) => entry.key == *key,
+        Want::List(listing) => listing.contains(&entry.key),
+    }
+}

@@ -1,0 +1,260 @@
+//! The Kubernetes API as datastore: Calico's objects are custom resources, and its endpoints are pods.
+//!
+//! Every question and every write is a request of its own. The questions of a batch are asked at once, over one connection; the
+//! writes of a commit go in their order, each after the answer to the one before.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use calico_model::kubernetes::{Group, Item, Kept, decode, decode_outline, place};
+use calico_model::object::Malformed;
+use calico_model::{Key, Object};
+use serde::Deserialize;
+
+use super::api::{Api, Found, Written, encoded};
+use super::client::Client;
+use super::settings::Settings;
+use super::{pods, questions};
+use crate::contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
+use crate::deadline::Deadline;
+use crate::error::Error;
+
+/// A connection to the Kubernetes API.
+pub struct Kubernetes {
+    api: Rc<Api>,
+    /// The API group of the custom resources, once it is certain.
+    group: Cell<Option<Group>>,
+    /// What was read with objects and is not part of them, to be written back with them.
+    known: RefCell<HashMap<Key, Known>>,
+}
+
+/// What belongs to an object as it was read or written.
+#[derive(Clone)]
+pub(super) struct Known {
+    pub revision: Revision,
+    pub uid: String,
+    pub kept: Option<Kept>,
+}
+
+impl Kubernetes {
+    /// Connects. Without a `group`, the usual one is tried, and where that is absent, the server asked.
+    pub async fn open(settings: &Settings, group: Option<Group>, deadline: Deadline) -> Result<Kubernetes, Error> {
+        let client = Client::connect(settings, deadline).await?;
+        Ok(Kubernetes { api: Rc::new(Api::new(client)), group: Cell::new(group), known: RefCell::default() })
+    }
+
+    /// The API.
+    pub(super) fn api(&self) -> &Rc<Api> {
+        &self.api
+    }
+
+    /// The group to use; the usual one as long as none is certain.
+    pub(super) fn group(&self) -> Group {
+        self.group.get().unwrap_or(Group::V1)
+    }
+
+    /// Takes note that the group in use has answered for one of its types.
+    pub(super) fn confirm_group(&self) {
+        self.group.set(Some(self.group()));
+    }
+
+    /// Where the group in use may be the wrong one: asks the server which groups it has, and answers whether that changes
+    /// anything. As upstream decides: where both are there, the other one is a server in front of this one.
+    pub(super) async fn changes_group(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Groups {
+            groups: Vec<Named>,
+        }
+        #[derive(Deserialize)]
+        struct Named {
+            name: String,
+        }
+        if self.group.get().is_some() {
+            return false;
+        }
+        let groups = match self.api.get_shared::<Groups>("/apis").await {
+            Ok(Some(found)) => found.groups,
+            _ => return false,
+        };
+        let has = |group: Group| groups.iter().any(|named| group.api_version().split('/').next() == Some(&named.name));
+        let found = if has(Group::V3) && !has(Group::V1) { Group::V3 } else { Group::V1 };
+        self.group.set(Some(found));
+        found != Group::V1
+    }
+
+    /// The path of a custom resource; `None` for what is none.
+    pub(super) fn path(&self, key: &Key) -> Option<String> {
+        let group = self.group();
+        let place = place(group, key)?;
+        Some(format!("{}/{}/{}", group.path(), place.plural, encoded(&place.name)))
+    }
+
+    /// An object as it was answered, as an entry: remembered, for who writes it. `None` where it is none, or where its deletion
+    /// was begun: that is brought to its end.
+    pub(super) async fn entry(&self, plural: &str, json: &[u8], outline: bool) -> Result<Option<Entry>, Error> {
+        let group = self.group();
+        let item = if outline { decode_outline(group, json) } else { decode(group, plural, json) };
+        let Some(Item { key, resource_version, uid, is_deleted, object, kept }) = item else { return Ok(None) };
+        if is_deleted {
+            // Best effort: while it is there, it is in the way of who creates it, and found here again.
+            if let Some(path) = self.path(&key) {
+                let _ = self.api.delete(&path, &resource_version).await;
+            }
+            return Ok(None);
+        }
+        let revision = self.revision(&key, &resource_version)?;
+        if !outline {
+            self.remember(&key, Known { revision, uid, kept: Some(kept) });
+        }
+        Ok(Some(Entry { key, revision, object }))
+    }
+
+    pub(super) fn remember(&self, key: &Key, known: Known) {
+        self.known.borrow_mut().insert(key.clone(), known);
+    }
+
+    /// What was read with this version of an object.
+    pub(super) fn known(&self, key: &Key, revision: Revision) -> Option<Known> {
+        self.known.borrow().get(key).filter(|known| known.revision == revision).cloned()
+    }
+
+    /// A resource version as a revision: a decimal number, which every API server with etcd behind it has.
+    pub(super) fn revision(&self, key: &Key, resource_version: &str) -> Result<Revision, Error> {
+        resource_version.parse().map(Revision).map_err(|_| Error::Invalid {
+            store: self.api.name(),
+            reason: format!("{key} has the resourceVersion {resource_version:?}, which is no number"),
+            advice: "is this the API server of a cluster, with etcd behind it?".into(),
+        })
+    }
+
+    /// Applies one write of a custom resource.
+    async fn write(&self, write: &Write) -> Result<Done, Error> {
+        let group = self.group();
+        let (Some(path), Some(place)) = (self.path(&write.key), place(group, &write.key)) else {
+            return Err(Error::Malformed(Malformed {
+                key: write.key.path(),
+                reason: "the Kubernetes API cannot keep it: it is derived from Kubernetes' own objects".to_owned(),
+            }));
+        };
+        let encode = |object: &Object, known: Option<&Known>, resource_version: Option<&str>| {
+            let kept = known.and_then(|known| known.kept.as_ref());
+            calico_model::kubernetes::encode(group, &write.key, object, kept, resource_version)
+        };
+        let (written, kept) = match (&write.object, write.expect) {
+            (Some(object), Expect::Absent) => {
+                let collection = format!("{}/{}", group.path(), place.plural);
+                let body = encode(object, None, None)?;
+                let written = match self.api.create(&collection, body.clone()).await? {
+                    // What is in the way may be the rest of a deletion, which reading it ends.
+                    Written::Conflict if self.was_deleted(&path, place.plural).await? => {
+                        self.api.create(&collection, body).await?
+                    }
+                    written => written,
+                };
+                (written, None)
+            }
+            (Some(object), Expect::At(revision)) => {
+                let known = self.known(&write.key, revision);
+                let body = encode(object, known.as_ref(), Some(&revision.0.to_string()))?;
+                (self.api.replace(&path, body).await?, known.and_then(|known| known.kept))
+            }
+            (None, Expect::At(revision)) => (self.api.delete(&path, &revision.0.to_string()).await?, None),
+            (None, Expect::Absent) => return Ok(Done::Applied(Revision(0))),
+        };
+        Ok(match written {
+            Written::Conflict => Done::Conflict,
+            Written::Unknown(reason) => Done::Unknown(reason),
+            Written::Applied(body) => {
+                let stored = Stored::of(&body);
+                let Some(revision) = stored.metadata.resource_version.parse().ok().map(Revision) else {
+                    // A deletion answers with a status.
+                    return Ok(Done::Applied(Revision(0)));
+                };
+                if write.object.is_some() {
+                    self.remember(&write.key, Known { revision, uid: stored.metadata.uid, kept });
+                }
+                Done::Applied(revision)
+            }
+        })
+    }
+
+    /// Whether what is at a path is not there any more, when it is looked at.
+    async fn was_deleted(&self, path: &str, plural: &str) -> Result<bool, Error> {
+        match self.api.get(path).await? {
+            Found::Object(body) => Ok(self.entry(plural, &body, false).await?.is_none()),
+            Found::Nothing | Found::NoType => Ok(true),
+        }
+    }
+}
+
+/// What became of one write.
+pub(super) enum Done {
+    Applied(Revision),
+    Conflict,
+    Unknown(String),
+}
+
+/// What is read of an object that was written.
+#[derive(Default, Deserialize)]
+struct Stored {
+    #[serde(default)]
+    metadata: StoredMetadata,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StoredMetadata {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default)]
+    uid: String,
+}
+
+impl Stored {
+    fn of(body: &[u8]) -> Stored {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+}
+
+impl Datastore for Kubernetes {
+    async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
+        questions::ask(self, wants).await
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
+        let mut applied = Vec::with_capacity(writes.len());
+        for (index, write) in writes.iter().enumerate() {
+            let done = match pods::write(self, write).await {
+                Some(done) => done,
+                None => self.write(write).await,
+            };
+            match done {
+                Ok(Done::Applied(revision)) => applied.push(revision),
+                Ok(Done::Conflict) => return Ok(Outcome::Conflict { index, applied }),
+                Ok(Done::Unknown(reason)) => return Ok(Outcome::Unknown(reason)),
+                // Trying again would meet the same: the caller gives up, and undoes what was applied.
+                Err(error @ (Error::Forbidden { .. } | Error::Invalid { .. } | Error::Malformed(_))) => {
+                    return Err(error);
+                }
+                Err(error) if !applied.is_empty() => return Ok(Outcome::Unknown(error.to_string())),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Outcome::Applied(applied))
+    }
+
+    /// Nothing to be done: every read is answered from what etcd has by then. What a dead process has in the hands of the
+    /// server may land later; handles are written and answered before blocks, so that it is found by its handle.
+    async fn settle(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn answers_singly(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        self.api.name()
+    }
+}
