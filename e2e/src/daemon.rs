@@ -58,7 +58,7 @@ impl Daemon {
 
     /// Sends a signal and says whether there was still a process to get it.
     fn send(&mut self, name: &str) -> bool {
-        let pipe = self.pipe.as_mut().expect("the pipe is open as long as the value lives");
+        let pipe = self.pipe.as_mut().expect("the pipe is open until the end");
         writeln!(pipe, "{name}").unwrap_or_else(|e| panic!("the server's shell is gone: {e}"));
         let mut answer = String::new();
         let _ = self.answers.read_line(&mut answer);
@@ -82,12 +82,23 @@ impl Daemon {
         String::from_utf8_lossy(bytes.get(self.begin..).unwrap_or_default()).into_owned()
     }
 
+    /// Ends the server at once.
+    pub(crate) fn end(&mut self) {
+        drop(self.pipe.take());
+        let _ = self.watcher.wait();
+    }
+
+    /// Panics with what the server has printed if it has ended.
+    pub(crate) fn assert_running(&mut self) {
+        // Signal 0 is none: it tells whether the process is there.
+        assert!(self.send("0"), "the server ended:\n{}", self.log());
+    }
+
     /// Waits until the server has printed `text`.
     pub fn wait_for(&mut self, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(text) {
-            // Signal 0 is none: it tells whether the process is there.
-            assert!(self.send("0"), "the server ended:\n{}", self.log());
+            self.assert_running();
             assert!(Instant::now() < deadline, "the server did not start:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -96,7 +107,6 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        drop(self.pipe.take());
-        let _ = self.watcher.wait();
+        self.end();
     }
 }

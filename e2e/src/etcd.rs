@@ -10,6 +10,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
 
+use crate::base64;
 use crate::daemon::{Daemon, PATIENCE};
 use crate::host::Host;
 use crate::lan::{Lan, SERVERS};
@@ -207,7 +208,7 @@ impl Etcd {
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
         let text = |pair: &Value, field: &str| {
             // Go leaves out what is empty.
-            let bytes = base64(pair[field].as_str().unwrap_or_default());
+            let bytes = base64::decode(pair[field].as_str().unwrap_or_default());
             String::from_utf8(bytes).unwrap_or_else(|e| panic!("not UTF-8: {e}: {pair}"))
         };
         let pairs = answer["kvs"].as_array().into_iter().flatten();
@@ -384,38 +385,5 @@ impl Drop for Etcd {
         if self.has_majority() {
             assert_agreement(&self.last_audit.findings(|| self.audit()));
         }
-    }
-}
-
-/// Decodes standard base64 with padding.
-fn base64(text: &str) -> Vec<u8> {
-    let digit = |byte: u8| match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => panic!("no base64: {text}"),
-    };
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    for group in text.trim_end_matches('=').as_bytes().chunks(4) {
-        let bits = group.iter().fold(0, |bits, &byte| bits << 6 | u32::from(digit(byte))) << (6 * (4 - group.len()));
-        let [_, decoded @ ..] = u32::to_be_bytes(bits);
-        bytes.extend(&decoded[..group.len() - 1]);
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::base64;
-
-    #[test]
-    fn base64_of_every_length() {
-        let texts = [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYg==", "foob")];
-        for (encoded, decoded) in texts {
-            assert_eq!(base64(encoded), decoded.as_bytes());
-        }
-        assert_eq!(base64("+/+/"), [0xfb, 0xff, 0xbf]);
     }
 }

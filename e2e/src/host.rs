@@ -109,6 +109,11 @@ impl Host {
         pipe.as_fd().try_clone_to_owned().expect("a pipe can be duplicated").into()
     }
 
+    /// What a person puts before a command line to run it on this host.
+    pub fn enter_line(&self) -> String {
+        format!("nsenter --target={} --mount --net", self.keeper.id())
+    }
+
     /// A command that will run a program of ours on this host, with an empty environment.
     pub fn program(&self, path: &Path) -> Command {
         let mut command = self.enter(None);

@@ -3,17 +3,19 @@
 //! Every test has a [`Host`] of its own: a network and a mount namespace in which the machine's own network,
 //! `/var/lib/calico`, `/etc/cni`, `/opt/cni` and `/run` are out of reach. In it, a [`Container`] is one more network
 //! namespace, and a [`Call`] is one run of `calico` or `calico-ipam` with an environment of nothing but `CNI_`
-//! variables. An [`Etcd`] runs on a host of its own, too, and starts the hosts that reach it. A [`Containerd`] or a
-//! [`Podman`] has a host and makes the containers itself. Everything vanishes with the process that started the host,
-//! however that process ends.
+//! variables. An [`Etcd`] or a [`ControlPlane`] runs on a host of its own, too, and starts the hosts that reach it. A
+//! [`Containerd`] or a [`Podman`] has a host and makes the containers itself. Everything vanishes with the process that
+//! started the host, however that process ends.
 //!
 //! The helpers panic where something is wrong with the machine: they are called by tests.
 
+mod base64;
 mod call;
 mod cluster;
 mod conflist;
 mod container;
 mod containerd;
+mod control_plane;
 mod daemon;
 mod dns;
 mod documents;
@@ -45,6 +47,9 @@ pub use cluster::{Claim, Cluster, block_of};
 pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
 pub use containerd::{Containerd, Kept};
+pub use control_plane::{
+    ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal,
+};
 pub use daemon::Daemon;
 pub use dns::{Behaviour, NameServer};
 pub use documents::{readme_chain, readme_list, reference_list};
@@ -59,7 +64,10 @@ pub use proxy::{Faults, Proxy};
 pub use random::Random;
 pub use report::{median, note};
 pub use runner::{Ran, Run, Runner};
-pub use servers::{ContainerdRelease, Plugins, Release, cnitool, etcdctl, networks, reference_plugin};
+pub use servers::{
+    ContainerdRelease, Plugins, Release, cnitool, etcdctl, kubectl_folder, kubernetes_version, networks,
+    reference_plugin,
+};
 pub use site::Site;
 pub use store::Stored;
 pub use tls::Identity;

@@ -39,7 +39,17 @@ impl Authority {
     /// A certificate for a client, or for a server at `hosts`, addresses or names; named `name`. Its files are called
     /// `file`.
     pub(crate) fn issue(&self, file: &str, name: &str, hosts: &[&str], expired: bool) -> Identity {
+        self.issue_for(file, params(name), hosts, expired)
+    }
+
+    /// A certificate for a client that belongs to an organization, which Kubernetes takes for a group of users.
+    pub(crate) fn issue_member(&self, file: &str, name: &str, organization: &str) -> Identity {
         let mut params = params(name);
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+        self.issue_for(file, params, &[], false)
+    }
+
+    fn issue_for(&self, file: &str, mut params: CertificateParams, hosts: &[&str], expired: bool) -> Identity {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         // etcd is a client of its own.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
