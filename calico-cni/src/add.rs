@@ -5,23 +5,27 @@
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use calico_datastore::{Datastore, Deadline, Expect, Store, Stored, Timed};
-use calico_ipam::Inputs;
 use calico_ipam::plugin::{self, Call};
+use calico_ipam::{Inputs, ReleaseRequest};
 use calico_model::endpoint_name::EndpointId;
 use calico_model::{IpVersion, WorkloadEndpoint};
-use calico_plugin::config::LinkSettings;
+use calico_plugin::config::{DatastoreConf, IpamConf, LinkSettings};
 use calico_plugin::log::Value::{Millis, Plain, Text};
 use calico_plugin::{call, gates, node_name, readiness};
 use cni_spec::error::code;
 use cni_spec::result::{Interface, Ip};
 use cni_spec::{Cidr, Error, Request, Success};
+use ipnetwork::IpNetwork;
 
 use crate::dataplane::{self, Addressing, FoundLink, Kernel, Link, Prepared};
 use crate::delegate::Delegate;
 use crate::endpoint::{self, Recorded};
+use crate::host_local::{self, HostLocal, PodCidrs};
+use crate::pod::{self, PodWish, Source};
 use crate::undo::Done;
 
 /// What the kernel needs to do IPv6 on a link (RFC 8200, section 5).
@@ -81,12 +85,29 @@ fn accept<'a>(call: &'a Call, request: &'a Request) -> Result<(LinkSettings, Opt
     node_name::check_file(&call.conf.node)?;
     call.check_add(request)?;
     let link = call.conf.link.settings()?;
-    call.conf.add.check()?;
+    call.conf.add.check(call.ids.pod.is_some())?;
+    check_policy(call)?;
     let delegate = match call.conf.ipam.in_process() {
         true => None,
         false => Some(Delegate::find(call, request)?),
     };
     Ok((link, delegate))
+}
+
+/// Without Kubernetes policy a network has a profile of its own, which cannot be kept in the Kubernetes API.
+fn check_policy(call: &Call) -> Result<(), Error> {
+    if !matches!(call.conf.datastore, DatastoreConf::Kubernetes(..)) {
+        return Ok(());
+    }
+    let refused = |text: &str, advice: &str| Err(Error::new(code::INVALID_CONFIG, text).with_details(advice));
+    if call.ids.pod.is_none() {
+        let text = "with datastore_type \"kubernetes\" only Kubernetes pods can be networked: CNI_ARGS names none";
+        return refused(text, "give K8S_POD_NAMESPACE and K8S_POD_NAME, or use another datastore_type");
+    }
+    match call.conf.policy_type.is_empty() {
+        true => refused("datastore_type \"kubernetes\" needs policy.type \"k8s\"", "set policy.type to \"k8s\""),
+        false => Ok(()),
+    }
 }
 
 /// One ADD.
@@ -105,40 +126,54 @@ impl Add<'_> {
     /// from one that was left over.
     async fn run(&self) -> Result<Success, Error> {
         let store = self.timed();
-        let (mut recorded, mut inputs) = self.read(&store).await?;
+        let (read, wish) = tokio::join!(self.read(&store), self.read_pod());
+        let ((mut recorded, mut inputs), wish) = (read?, wish?);
         if self.call.must_seed(&inputs)? {
             self.call.seed(self.store, self.deadline.get()).await?;
             (recorded, inputs) = self.read(&store).await?;
         }
-        if let Some(endpoint) = recorded.endpoint {
+        if self.call.ids.pod.is_none()
+            && let Some(endpoint) = recorded.endpoint.take()
+        {
             if let Some(host_end) = self.host_end(&endpoint.value).await? {
                 return self.repeat(endpoint, recorded.lacks_profile, host_end).await;
             }
             self.forget(endpoint).await?;
         }
+        let host_local = HostLocal::of(self.call, &self.request.config).filter(|_| self.call.ids.pod.is_some());
+        let routes = host_local::routes_in_pod(self.call, host_local.as_ref())?;
+        let addresses = match &wish {
+            Some(wish) => wish.addresses.clone(),
+            None => self.call.wish()?,
+        };
+        let source = wish.as_ref().map_or(Source::Any, |wish| wish.source.clone());
+        let mac = wish.as_ref().and_then(|wish| wish.mac);
 
         let assigning = async {
-            match self.done.delegate {
-                None => plugin::assign(self.call, &self.call.ipam(store), &inputs?, &self.done.lease).await,
-                Some(delegate) => {
-                    let phase = self.call.phase();
-                    let success = delegate.add(delegate.deadline()).await;
-                    if let Ok(success) = &success {
-                        let fields = [("addresses", Text(&plugin::addresses(success)))];
-                        phase.end("the IPAM plugin assigned the addresses", &fields);
-                    }
-                    // Its time, with its wait for the host lock, was its own.
-                    self.deadline.set(Deadline::after(self.call.conf.timeout));
-                    success
+            if let Source::Given(given) = &source
+                && let Some(endpoint) = &recorded.endpoint
+            {
+                self.take_from_earlier_sandbox(given, &endpoint.value).await;
+            }
+            match (&source, self.done.delegate) {
+                (Source::WithoutIpam(addresses), _) => Ok(without_ipam(addresses)),
+                (_, None) => {
+                    let ipam = self.call.ipam(store);
+                    let assigned = plugin::assign(self.call, &ipam, &inputs?, &addresses, &self.done.lease).await;
+                    if source == Source::Any { assigned } else { assigned.map_err(not_given) }
                 }
+                (source, Some(delegate)) => self.assign_by_plugin(delegate, source, wish.as_ref(), host_local).await,
             }
         };
-        let (success, prepared) = match self.done.delegate {
+        let (mut success, prepared) = match self.done.delegate {
             None => {
-                let families = self.call.families()?;
+                let families = match &source {
+                    Source::WithoutIpam(addresses) => addresses.iter().map(|address| IpVersion::of(*address)).collect(),
+                    Source::Any | Source::Given(_) => addresses.families(),
+                };
                 let families = (families.contains(&IpVersion::V4), families.contains(&IpVersion::V6));
                 // The kernel thread first: it works while this thread waits for the disk or the network.
-                let (prepared, success) = tokio::join!(self.prepare(families), assigning);
+                let (prepared, success) = tokio::join!(self.prepare(families, mac), assigning);
                 // Where both fail, the addresses are the first thing an operator has to look at.
                 (success?, prepared?)
             }
@@ -146,20 +181,100 @@ impl Add<'_> {
                 // Only its answer tells which families the interface must be prepared for.
                 let success = assigning.await?;
                 let has = |ipv4: bool| success.ips.iter().any(|ip| ip.address.address.is_ipv4() == ipv4);
-                let prepared = self.prepare((has(true), has(false))).await?;
+                let prepared = self.prepare((has(true), has(false)), mac).await?;
                 (success, prepared)
             }
         };
-        self.finish(&success).await?;
+        if source != Source::Any {
+            success.routes.clear();
+        }
+        // That our own plugin answers no routes for a pod is how it says, as upstream's does, that the node agent will
+        // make the host's.
+        let is_own = self.call.conf.ipam.plugin == IpamConf::OWN_PLUGIN;
+        let host_routes = self.call.ids.pod.is_none() || !is_own || !success.routes.is_empty();
+        self.finish(&success, routes, host_routes).await?;
 
         // Last, so that a record means a network: a repeated ADD relies on it.
-        let endpoint = endpoint::new(self.call, &self.id, &success, prepared.mac.clone())?;
-        let _ = self.done.endpoint.set((endpoint::key(&endpoint), endpoint.metadata.uid.clone()));
+        let (expect, existing) = match recorded.endpoint {
+            Some(Stored { revision, value, .. }) => (Expect::At(revision), Some(value)),
+            None => (Expect::Absent, None),
+        };
+        let mac = prepared.mac.clone();
+        let endpoint = match self.call.ids.pod {
+            Some(_) => endpoint::of_pod(self.call, &self.id, existing, wish.as_ref(), &success, mac)?,
+            None => endpoint::new(self.call, &self.id, &success, mac)?,
+        };
+        let _ = self.done.endpoint.set(endpoint.clone());
         let lacks_profile = recorded.lacks_profile;
         let phase = self.call.phase();
-        endpoint::write(&self.timed(), self.call, &endpoint, Expect::Absent, lacks_profile).await?;
+        endpoint::write(&self.timed(), self.call, &endpoint, expect, lacks_profile).await?;
         phase.end("recorded the endpoint", &[("endpoint", Text(&endpoint.metadata.name))]);
         Ok(self.result(success, &endpoint, self.link.mtu))
+    }
+
+    /// Reads the pod that the container is the sandbox of, and what it asks for, where Kubernetes policy says so.
+    async fn read_pod(&self) -> Result<Option<PodWish>, Error> {
+        let Some(id) = self.call.ids.pod.as_ref().filter(|_| self.call.conf.has_kubernetes_policy()) else {
+            return Ok(None);
+        };
+        let phase = self.call.phase();
+        let cluster = self.call.cluster(self.store, self.deadline.get()).await?;
+        let (pod, namespace) = pod::read(&cluster, id).await?;
+        let wish = PodWish::of(self.call, &pod, &namespace)?;
+        phase.end("read the pod", &[("pod", Text(&id.to_string()))]);
+        Ok(Some(wish))
+    }
+
+    /// Has the IPAM plugin assign what is asked for.
+    async fn assign_by_plugin(
+        &self,
+        delegate: &Delegate<'_>,
+        source: &Source,
+        wish: Option<&PodWish>,
+        host_local: Option<HostLocal>,
+    ) -> Result<Success, Error> {
+        if let Some(host_local) = host_local
+            && host_local.has_placeholders()?
+        {
+            let cluster = self.call.cluster(self.store, self.deadline.get()).await?;
+            let cidrs = PodCidrs::of_node(self.call, &cluster).await?;
+            delegate.configure(host_local.with(&cidrs)?);
+        } else if let Some(wish) = wish.filter(|wish| !wish.overrides.is_empty()) {
+            delegate.configure(wish.configuration(&self.request.config));
+        }
+        let phase = self.call.phase();
+        let success = match source {
+            Source::Given(addresses) => {
+                let mut all = Success::default();
+                for &address in addresses {
+                    let one = delegate.add_address(address, delegate.deadline()).await.map_err(not_given)?;
+                    all.ips.extend(one.ips.into_iter().next());
+                }
+                all
+            }
+            _ => delegate.add(delegate.deadline()).await?,
+        };
+        phase.end("the IPAM plugin assigned the addresses", &[("addresses", Text(&plugin::addresses(&success)))]);
+        // Its time, with its wait for the host lock, was its own.
+        self.deadline.set(Deadline::after(self.call.conf.timeout));
+        Ok(success)
+    }
+
+    /// Releases those of the given addresses that an earlier sandbox of this very pod has still: its DEL may be yet to come.
+    /// Best effort: what stays is refused when it is assigned, with the name of who has it.
+    async fn take_from_earlier_sandbox(&self, given: &[IpAddr], endpoint: &WorkloadEndpoint) {
+        let ipam = self.call.ipam(self.timed());
+        let Some(pod) = &self.call.ids.pod else { return };
+        let recorded: BTreeSet<IpAddr> =
+            endpoint.spec.ip_networks.iter().filter_map(|text| text.split('/').next()?.parse().ok()).collect();
+        for &address in given.iter().filter(|address| recorded.contains(address)) {
+            let Ok(found) = ipam.use_of(address).await else { continue };
+            let has = |name: &str, value: &str| found.attributes.get(name).is_some_and(|known| known == value);
+            if has("pod", &pod.name) && has("namespace", &pod.namespace) {
+                let request = ReleaseRequest { address, handle: found.handle, sequence: Some(found.sequence) };
+                let _ = ipam.release_addresses(&[request]).await;
+            }
+        }
     }
 
     /// The store, until the deadline of what is being done.
@@ -188,7 +303,7 @@ impl Add<'_> {
         self.done.kernel.get().ok_or_else(|| Error::internal("the kernel thread is gone"))
     }
 
-    async fn prepare(&self, (ipv4, ipv6): (bool, bool)) -> Result<Prepared, Error> {
+    async fn prepare(&self, (ipv4, ipv6): (bool, bool), mac: Option<[u8; 6]>) -> Result<Prepared, Error> {
         let phase = self.call.phase();
         let mut link = Link {
             netkit: self.link.netkit,
@@ -196,10 +311,11 @@ impl Add<'_> {
             host_ifname: self.call.ids.host_interface(),
             mtu: self.link.mtu,
             queues: self.link.queues,
-            mac: None,
+            mac,
             ipv4,
             ipv6,
-            replace_host_link: false,
+            // Its name is the pod's: an earlier sandbox of the pod has it, if anything.
+            replace_host_link: self.call.ids.pod.is_some(),
         };
         if let Some(mtu) = link.mtu.filter(|mtu| ipv6 && *mtu < LEAST_IPV6_MTU) {
             let text = format!("the MTU {mtu} is too small for IPv6, which needs {LEAST_IPV6_MTU}");
@@ -211,7 +327,8 @@ impl Add<'_> {
         if matches!(
             prepared,
             Err(Failed::Kernel(dataplane::Error::HostLinkExists { .. } | dataplane::Error::NameTaken { .. }))
-        ) && self.pair_is_left_over(kernel, &link).await?
+        ) && !link.replace_host_link
+            && self.pair_is_left_over(kernel, &link).await?
         {
             link.replace_host_link = true;
             prepared = self.in_time("replace the old interfaces", kernel.prepare(link)).await;
@@ -279,7 +396,8 @@ impl Add<'_> {
             &[("container", Text(&self.call.ids.container_id)), ("interface", Text(&value.spec.interface_name))],
         );
         let store = self.timed();
-        endpoint::delete(&store, &key, Some(&value.metadata.uid), Some(revision)).await?;
+        let is_it = |found: &WorkloadEndpoint| found.metadata.uid == value.metadata.uid;
+        endpoint::delete(&store, &key, is_it, Some(revision)).await?;
         match self.done.delegate {
             Some(delegate) => {
                 delegate.del(delegate.deadline()).await?;
@@ -290,18 +408,21 @@ impl Add<'_> {
                 // The record's profiles are the networks it was added to.
                 let of_networks = value.spec.profiles.iter().map(|network| self.call.ids.handle(network));
                 let names: BTreeSet<String> = of_networks.chain(self.call.handles()).collect();
-                let handles = self.call.ipam(store).read_handles(names).await?;
-                self.call.release(store, handles).await
+                let ipam = self.call.ipam(store);
+                for handle in ipam.read_handles(names).await? {
+                    ipam.release_by_handle(Some(handle)).await?;
+                }
+                Ok(())
             }
         }
     }
 
-    async fn finish(&self, success: &Success) -> Result<(), Error> {
+    async fn finish(&self, success: &Success, routes: Vec<IpNetwork>, host_routes: bool) -> Result<(), Error> {
         let phase = self.call.phase();
         let addressing = Addressing {
             addresses: success.ips.iter().map(|ip| ip.address.address).collect(),
-            routes: dataplane::default_routes(),
-            host_routes: true,
+            routes,
+            host_routes,
             allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
         };
         self.in_time("set addresses and routes", self.kernel()?.finish(addressing)).await?;
@@ -368,6 +489,17 @@ impl Add<'_> {
         });
         Success { interfaces: vec![host_end, container_end], ips: ips.collect(), ..ipam }
     }
+}
+
+/// Addresses that nobody assigned.
+fn without_ipam(addresses: &[IpAddr]) -> Success {
+    let ip = |&address: &IpAddr| Ip { address: Cidr::from(address), gateway: None, interface: None };
+    Success { ips: addresses.iter().map(ip).collect(), ..Success::default() }
+}
+
+/// Upstream's words for a given address that was refused.
+fn not_given(error: Error) -> Error {
+    Error { msg: format!("error getting IP from IPAM: {}", error.msg), ..error }
 }
 
 /// Why kernel work did not succeed.

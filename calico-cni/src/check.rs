@@ -10,15 +10,17 @@ use calico_datastore::{Datastore, Deadline, Store, Stored, Timed, Want};
 use calico_ipam::check;
 use calico_ipam::plugin::Call;
 use calico_model::{Handle, Key, WorkloadEndpoint};
+use calico_plugin::config::IpamConf;
 use calico_plugin::{call, node_name};
 use cni_spec::error::code;
 use cni_spec::result::Interface;
 use cni_spec::{Cidr, Error, Request, Success};
 use ipnetwork::IpNetwork;
 
-use crate::dataplane::{Expected, Kernel, REMAKE, default_routes};
+use crate::dataplane::{Expected, Kernel, REMAKE};
 use crate::delegate::Delegate;
 use crate::endpoint;
+use crate::host_local::{HostLocal, routes_in_pod};
 
 /// Serves a CHECK. The text for stdout is upstream's.
 pub fn check(request: &Request) -> Result<String, Error> {
@@ -31,7 +33,6 @@ pub fn check(request: &Request) -> Result<String, Error> {
 
 async fn verify(call: &Call, request: &Request) -> Result<(), Error> {
     node_name::check_file(&call.conf.node)?;
-    call.ids.refuse_pods("check")?;
     let result = request.previous_result()?;
     let store = call.open_recorded().await?;
     let deadline = Deadline::after(call.conf.timeout);
@@ -90,6 +91,12 @@ impl Check<'_> {
             return Err(differs(format!("nothing is recorded of the container: there is no endpoint {name}")));
         };
         let handle = answers.get::<Handle>().map_err(calico_ipam::Error::from)?;
+        if let Some(pod) = &call.ids.pod
+            && endpoint.value.spec.container_id != call.ids.container_id
+        {
+            let sandbox = &endpoint.value.spec.container_id;
+            return Err(differs(format!("pod {pod} is recorded with another sandbox, {sandbox:?}")));
+        }
         Ok((endpoint.value, handle))
     }
 
@@ -143,16 +150,29 @@ impl Check<'_> {
             mac,
             mtu: interface.mtu.filter(|mtu| made_it && *mtu > 0),
             addresses: of_result.iter().filter_map(network).collect(),
-            routed: recorded.to_vec(),
-            routes: default_routes(),
+            routed: if self.has_host_routes() { recorded.to_vec() } else { Vec::new() },
+            routes: self.routes()?,
             allow_ip_forwarding: self.call.conf.allow_ip_forwarding,
         })
+    }
+
+    /// Whether the ADD made the host's routes: not for a pod whose addresses our own plugin did not choose.
+    fn has_host_routes(&self) -> bool {
+        let is_own = self.call.conf.ipam.plugin == IpamConf::OWN_PLUGIN;
+        self.call.ids.pod.is_none() || !is_own || !self.result.routes.is_empty()
+    }
+
+    fn routes(&self) -> Result<Vec<IpNetwork>, Error> {
+        let host_local = HostLocal::of(self.call, &self.request.config).filter(|_| self.call.ids.pod.is_some());
+        routes_in_pod(self.call, host_local.as_ref())
     }
 
     /// Whether this network is the first that the container was added to: the one that assigned its addresses and made
     /// its interface.
     fn is_of_this_network(&self, endpoint: &WorkloadEndpoint) -> bool {
-        endpoint.spec.profiles.first().is_none_or(|first| *first == self.call.conf.network)
+        // A pod has one network, and the profiles that Kubernetes gives it.
+        self.call.ids.pod.is_some()
+            || endpoint.spec.profiles.first().is_none_or(|first| *first == self.call.conf.network)
     }
 
     /// Verifies that the record's addresses are assigned to the container, and answers what is assigned to it, as far as
@@ -171,7 +191,9 @@ impl Check<'_> {
             }
             return Ok(Vec::new());
         }
-        if handle.is_none() && !self.is_of_this_network(endpoint) {
+        let may_lack_handle =
+            !self.is_of_this_network(endpoint) || call.conf.cluster.addresses_without_ipam && !self.has_host_routes();
+        if handle.is_none() && may_lack_handle {
             return Ok(Vec::new());
         }
         let id = call.ids.handle(&call.conf.network);

@@ -6,7 +6,7 @@
 
 use calico_datastore::{Datastore, Deadline, Entry, Store, Stored, Timed, Want};
 use calico_ipam::plugin::Call;
-use calico_model::{Handle, Key, Kind, Listing, WorkloadEndpoint};
+use calico_model::{Handle, IpamConfig, Key, Kind, Listing, WorkloadEndpoint};
 use calico_plugin::lock::HostLock;
 use calico_plugin::log::Value::{Plain, Text};
 use calico_plugin::{call, node_name, readiness};
@@ -111,6 +111,8 @@ struct Recorded {
     /// Whether the container has another interface, which needs the addresses still.
     has_another: bool,
     handles: Vec<Stored<Handle>>,
+    /// The settings of address management; `None` where they cannot be read.
+    config: Option<IpamConfig>,
 }
 
 /// The part of a DEL that is done in the datastore.
@@ -134,7 +136,10 @@ impl<'a> Cleanup<'a> {
         };
         let cleanup = Cleanup { call, request, store, deadline, _lock: lock };
         let mut recorded = cleanup.look().await?;
-        if recorded.endpoint.is_none() || call.conf.ipam.in_process() && recorded.handles.is_empty() {
+        let something_is_missing =
+            recorded.endpoint.is_none() || call.conf.ipam.in_process() && recorded.handles.is_empty();
+        // Where every write is a request of its own, the handle was there before anything was written to a block.
+        if something_is_missing && !cleanup.store.answers_singly() {
             // An ADD that was killed may have had what is missing on the way.
             call.log.debug("something is missing: looking again", &[("container", Text(&call.ids.container_id))]);
             cleanup.timed().settle().await.map_err(calico_ipam::Error::from)?;
@@ -153,6 +158,7 @@ impl<'a> Cleanup<'a> {
         let id = call.ids.endpoint(&call.node, &self.request.ifname);
         let mut wants = vec![readiness::want()];
         wants.extend(call.handles().into_iter().map(|handle| Want::Get(Key::Handle(handle))));
+        wants.push(Want::Get(Key::IpamConfig));
         // A container that cannot be named has no endpoint.
         let name = id.name().ok();
         wants.extend(endpoint::want(call, &id));
@@ -162,9 +168,25 @@ impl<'a> Cleanup<'a> {
         for _ in call.handles() {
             handles.extend(answers.get::<Handle>().map_err(calico_ipam::Error::from)?);
         }
-        let is_own = |entry: &Entry| matches!(&entry.key, Key::Resource { name: n, .. } if Some(n) == name.as_ref());
-        let (own, others): (Vec<_>, Vec<_>) = endpoint::of_workload(&id, answers.entries()).partition(is_own);
-        let recorded = Recorded { endpoint: own.into_iter().next(), has_another: !others.is_empty(), handles };
+        let config = answers.get::<IpamConfig>().ok();
+        let config = config.map(|stored| stored.map(|stored| stored.value).unwrap_or_default());
+        let entries = endpoint::of_workload(&id, answers.entries());
+        let recorded = match call.ids.pod {
+            // A pod has one interface, whatever it is called; a later sandbox of it has it by now, perhaps.
+            Some(_) => {
+                let is_own = |entry: &Entry| match entry.object.clone().map(WorkloadEndpoint::try_from) {
+                    Ok(Ok(endpoint)) => endpoint::is_of_sandbox(call, &endpoint),
+                    _ => false,
+                };
+                Recorded { endpoint: entries.into_iter().find(is_own), has_another: false, handles, config }
+            }
+            None => {
+                let is_own =
+                    |entry: &Entry| matches!(&entry.key, Key::Resource { name: n, .. } if Some(n) == name.as_ref());
+                let (own, others): (Vec<_>, Vec<_>) = entries.partition(is_own);
+                Recorded { endpoint: own.into_iter().next(), has_another: !others.is_empty(), handles, config }
+            }
+        };
         let found = [("endpoint", Plain(&recorded.endpoint.is_some())), ("handles", Plain(&recorded.handles.len()))];
         phase.end("read what there is", &found);
         Ok(recorded)
@@ -172,11 +194,16 @@ impl<'a> Cleanup<'a> {
 
     async fn release(&self, recorded: Recorded) -> Result<(), Error> {
         let (call, store) = (self.call, self.timed());
-        if let Some(Entry { key, revision, .. }) = recorded.endpoint {
-            let phase = call.phase();
-            endpoint::delete(&store, &key, None, Some(revision)).await?;
-            phase.end("deleted the endpoint", &[("endpoint", Text(&key.to_string()))]);
-        }
+        let keeps_addresses = recorded.has_another || !call.conf.ipam.in_process();
+        let reading = async {
+            match keeps_addresses {
+                true => Ok(Vec::new()),
+                false => call.ipam(store).read_held(recorded.handles, recorded.config).await,
+            }
+        };
+        // The blocks are read meanwhile; nothing in them is released before the record is gone.
+        let (forgotten, held) = tokio::join!(self.forget(recorded.endpoint), reading);
+        forgotten?;
         if recorded.has_another {
             let container = &call.ids.container_id;
             call.log.info("the container's other interface keeps the addresses", &[("container", Text(container))]);
@@ -185,7 +212,20 @@ impl<'a> Cleanup<'a> {
         if !call.conf.ipam.in_process() {
             return release_by_plugin(call, self.request).await;
         }
-        call.release(store, recorded.handles).await
+        call.release(store, held?).await
+    }
+
+    async fn forget(&self, recorded: Option<Entry>) -> Result<(), Error> {
+        let Some(Entry { key, revision, .. }) = recorded else { return Ok(()) };
+        let call = self.call;
+        let phase = call.phase();
+        let is_own = |endpoint: &WorkloadEndpoint| match call.ids.pod {
+            Some(_) => endpoint::is_of_sandbox(call, endpoint),
+            None => true,
+        };
+        endpoint::delete(&self.timed(), &key, is_own, Some(revision)).await?;
+        phase.end("deleted the endpoint", &[("endpoint", Text(&key.to_string()))]);
+        Ok(())
     }
 
     /// Removes what the container still has where this DEL could not look: in a namespace it was not told of, or one
@@ -200,17 +240,27 @@ impl<'a> Cleanup<'a> {
         if in_time(kernel.host_link(name.clone())).await?.is_none() {
             return Ok(());
         }
-        let wants = [Want::List(Listing::Resources(Kind::WorkloadEndpoint))];
-        let mut answers = self.timed().read(&wants).await.map_err(calico_ipam::Error::from)?;
-        let is_anothers = |stored: &Stored<WorkloadEndpoint>| {
-            let spec = &stored.value.spec;
-            spec.node == call.node && spec.interface_name == name && spec.container_id != call.ids.container_id
+        let is_own = match call.ids.pod {
+            // All sandboxes of a pod have this name, and the last one that was recorded has the interface.
+            Some(_) => recorded.endpoint.is_some(),
+            None => !self.is_anothers(&name).await?,
         };
-        if !answers.list().iter().any(is_anothers) {
+        if is_own {
             let phase = call.phase();
             in_time(kernel.delete_host_link(name.clone())).await?;
             phase.end("removed the interface by its name", &[("interface", Text(&name))]);
         }
         Ok(())
+    }
+    /// Whether another container of this host has an interface of this name.
+    async fn is_anothers(&self, name: &str) -> Result<bool, Error> {
+        let call = self.call;
+        let wants = [Want::List(Listing::Resources(Kind::WorkloadEndpoint))];
+        let mut answers = self.timed().read(&wants).await.map_err(calico_ipam::Error::from)?;
+        let is_it = |stored: &Stored<WorkloadEndpoint>| {
+            let spec = &stored.value.spec;
+            spec.node == call.node && spec.interface_name == name && spec.container_id != call.ids.container_id
+        };
+        Ok(answers.list().iter().any(is_it))
     }
 }

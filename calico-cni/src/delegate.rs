@@ -1,7 +1,8 @@
 //! Address management by another executable: any plugin that `ipam.type` names, or our own where the configuration
 //! asks for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,11 +14,15 @@ use calico_plugin::log::Value::{Plain, Text};
 use cni_spec::error::code;
 use cni_spec::{Command, Error, Request, Success, delegate};
 
+use crate::host_local::{HostLocal, PodCidrs};
+
 /// An IPAM plugin to be executed.
 pub struct Delegate<'a> {
     call: &'a Call,
     program: PathBuf,
     request: &'a Request,
+    /// The configuration it gets: ours as it came, unless it was changed for it.
+    stdin: RefCell<Vec<u8>>,
     args: String,
     /// How long it may wait for the host lock beyond the time of its call.
     patience: Duration,
@@ -35,7 +40,17 @@ impl<'a> Delegate<'a> {
         let own = conf.ipam.plugin == IpamConf::OWN_PLUGIN;
         let patience = if own { lock::PATIENCE } else { Duration::ZERO };
         let args = crate::tolerant_args(request);
-        Ok(Delegate { call, program, request, args, patience, has_begun: Cell::new(false) })
+        // Whatever is released by the container's ID needs no node: DEL must not need the API.
+        let stdin = match HostLocal::of(call, &request.config).filter(|_| call.ids.pod.is_some()) {
+            Some(host_local) if host_local.has_placeholders()? => host_local.with(&PodCidrs::any())?,
+            _ => request.stdin.clone(),
+        };
+        Ok(Delegate { call, program, request, stdin: stdin.into(), args, patience, has_begun: Cell::new(false) })
+    }
+
+    /// Gives it another configuration from now on.
+    pub fn configure(&self, stdin: Vec<u8>) {
+        self.stdin.replace(stdin);
     }
 
     /// The deadline of a call that starts now: the configured time, and what our own plugin may wait for the host lock.
@@ -48,9 +63,18 @@ impl<'a> Delegate<'a> {
         self.has_begun.get()
     }
 
-    /// Its ADD, with our configuration as it came.
+    /// Its ADD.
     pub async fn add(&self, deadline: Deadline) -> Result<Success, Error> {
-        let printed = self.run(Command::Add, deadline, || self.has_begun.set(true)).await?;
+        self.add_with(&self.args, deadline).await
+    }
+
+    /// Its ADD of one given address.
+    pub async fn add_address(&self, address: IpAddr, deadline: Deadline) -> Result<Success, Error> {
+        self.add_with(&format!("{};IP={address}", self.args), deadline).await
+    }
+
+    async fn add_with(&self, args: &str, deadline: Deadline) -> Result<Success, Error> {
+        let printed = self.run(Command::Add, args, deadline, || self.has_begun.set(true)).await?;
         let version = self.request.version;
         let success = Success::parse(&printed, version).map_err(|error| {
             let advice =
@@ -66,19 +90,26 @@ impl<'a> Delegate<'a> {
 
     /// Its CHECK.
     pub async fn check(&self, deadline: Deadline) -> Result<(), Error> {
-        self.run(Command::Check, deadline, || {}).await.map(drop)
+        self.run(Command::Check, &self.args, deadline, || {}).await.map(drop)
     }
 
     /// Its DEL.
     pub async fn del(&self, deadline: Deadline) -> Result<(), Error> {
-        self.run(Command::Del, deadline, || {}).await.map(drop)
+        self.run(Command::Del, &self.args, deadline, || {}).await.map(drop)
     }
 
-    async fn run(&self, command: Command, deadline: Deadline, begins: impl FnOnce()) -> Result<Vec<u8>, Error> {
+    async fn run(
+        &self,
+        command: Command,
+        args: &str,
+        deadline: Deadline,
+        begins: impl FnOnce(),
+    ) -> Result<Vec<u8>, Error> {
+        let stdin = self.stdin.borrow().clone();
         let work = async {
-            let running = delegate::start(&self.program, self.request, command, &self.args).await?;
+            let running = delegate::start(&self.program, self.request, command, args).await?;
             begins();
-            running.finish(&self.request.stdin).await
+            running.finish(&stdin).await
         };
         let result = deadline.bound(work).await.unwrap_or_else(|| {
             let text = format!(

@@ -2,12 +2,16 @@
 
 use calico_datastore::{Answers, Datastore, Entry, Expect, Outcome, Revision, Stored, Want, Write};
 use calico_ipam::plugin::Call;
+use calico_model::endpoint::IpNat;
 use calico_model::endpoint_name::EndpointId;
 use calico_model::resource::{ProfileSpec, random_uid};
 use calico_model::{Key, Kind, Listing, Profile, Resource, WorkloadEndpoint};
+use calico_plugin::config::DatastoreConf;
 use cni_spec::error::code;
 use cni_spec::{Error, Success};
 use serde_json::json;
+
+use crate::pod::PodWish;
 
 /// How often a record is tried to be written: every loss is another call of the same container or the same network.
 const RETRIES: usize = 20;
@@ -20,9 +24,15 @@ pub struct Recorded {
     pub lacks_profile: bool,
 }
 
-/// What to read for [`Recorded`]: two questions.
+/// What to read for [`Recorded`].
 pub fn wants(call: &Call, id: &EndpointId) -> Result<Vec<Want>, Error> {
-    Ok(vec![want(call, id)?, Want::Get(Key::resource(Kind::Profile, &call.conf.network))])
+    let profile = needs_profile(call).then(|| Want::Get(Key::resource(Kind::Profile, &call.conf.network)));
+    Ok([want(call, id)?].into_iter().chain(profile).collect())
+}
+
+/// Whether the network's own profile governs its containers.
+fn needs_profile(call: &Call) -> bool {
+    call.conf.policy_type.is_empty()
 }
 
 /// What to read for [`of_container`].
@@ -46,8 +56,7 @@ impl Recorded {
     /// As those of [`of_container`].
     pub fn take(call: &Call, id: &EndpointId, answers: &mut Answers) -> Result<Recorded, Error> {
         let endpoint = of_container(id, answers)?;
-        let profile_exists = !answers.entries().is_empty();
-        Ok(Recorded { endpoint, lacks_profile: call.conf.policy_type.is_empty() && !profile_exists })
+        Ok(Recorded { endpoint, lacks_profile: needs_profile(call) && answers.entries().is_empty() })
     }
 }
 
@@ -74,12 +83,60 @@ pub fn new(call: &Call, id: &EndpointId, success: &Success, mac: String) -> Resu
     for (key, value) in &call.conf.mesos.labels {
         endpoint.metadata.labels.entry(key.clone()).or_insert_with(|| value.clone());
     }
-    endpoint.spec.container_id = call.ids.container_id.clone();
-    endpoint.spec.ip_networks = success.ips.iter().map(|ip| single(ip.address.address)).collect();
     endpoint.spec.profiles = vec![call.conf.network.clone()];
+    fill(&mut endpoint, call, success, mac);
+    Ok(endpoint)
+}
+
+/// The endpoint of a pod's new interface, which takes the place of the one that is recorded, and keeps its name.
+pub fn of_pod(
+    call: &Call,
+    id: &EndpointId,
+    existing: Option<WorkloadEndpoint>,
+    wish: Option<&PodWish>,
+    success: &Success,
+    mac: String,
+) -> Result<WorkloadEndpoint, Error> {
+    let mut endpoint = match existing {
+        Some(existing) => existing,
+        None => new(call, id, success, mac.clone())?,
+    };
+    if let Some(pod) = &call.ids.pod {
+        endpoint.spec.pod.clone_from(&pod.name);
+    }
+    if let Some(PodWish { endpoint: pod, floating, .. }) = wish {
+        endpoint.metadata.labels.clone_from(&pod.metadata.labels);
+        endpoint.metadata.generate_name.clone_from(&pod.metadata.generate_name);
+        let (spec, pod) = (&mut endpoint.spec, &pod.spec);
+        spec.profiles.clone_from(&pod.profiles);
+        spec.ports.clone_from(&pod.ports);
+        spec.service_account_name.clone_from(&pod.service_account_name);
+        spec.allow_spoofed_source_prefixes.clone_from(&pod.allow_spoofed_source_prefixes);
+        spec.ip_nats = nats(floating, success);
+    }
+    fill(&mut endpoint, call, success, mac);
+    Ok(endpoint)
+}
+
+/// What an endpoint has of the interface itself.
+fn fill(endpoint: &mut WorkloadEndpoint, call: &Call, success: &Success, mac: String) {
+    endpoint.spec.container_id.clone_from(&call.ids.container_id);
+    endpoint.spec.ip_networks = success.ips.iter().map(|ip| single(ip.address.address)).collect();
     endpoint.spec.interface_name = call.ids.host_interface();
     endpoint.spec.mac = mac;
-    Ok(endpoint)
+}
+
+/// Floating addresses, each translated to the pod's address of its family.
+fn nats(floating: &[String], success: &Success) -> Vec<IpNat> {
+    let of_family = |external: &String| {
+        let is_ipv6 = external.contains(':');
+        success.ips.iter().map(|ip| ip.address.address).find(|address| address.is_ipv6() == is_ipv6)
+    };
+    let nat = |external: &String| {
+        let internal_ip = of_family(external)?.to_string();
+        Some(IpNat { internal_ip, external_ip: external.clone(), ..IpNat::default() })
+    };
+    floating.iter().filter_map(nat).collect()
 }
 
 /// An address as an endpoint records it.
@@ -92,10 +149,14 @@ pub fn key(endpoint: &WorkloadEndpoint) -> Key {
     Key::endpoint(&endpoint.metadata.namespace, &endpoint.metadata.name)
 }
 
-/// The profile of a network: its containers may talk to each other, and to anybody.
-fn profile(network: &str) -> Profile {
+/// The profile of a network: its containers may talk to anybody, and be talked to by each other; pods by anybody.
+fn profile(network: &str, is_pods: bool) -> Profile {
+    let ingress = match is_pods {
+        true => json!({"action": "Allow"}),
+        false => json!({"action": "Allow", "source": {"selector": format!("has({network})")}}),
+    };
     let spec = ProfileSpec {
-        ingress: vec![json!({"action": "Allow", "source": {"selector": format!("has({network})")}})],
+        ingress: vec![ingress],
         egress: vec![json!({"action": "Allow"})],
         labels_to_apply: [(network.to_owned(), String::new())].into(),
         ..ProfileSpec::default()
@@ -116,7 +177,7 @@ pub async fn write(
 ) -> Result<(), Error> {
     let endpoint_key = key(endpoint);
     let profile_key = Key::resource(Kind::Profile, &call.conf.network);
-    let profile = profile(&call.conf.network);
+    let profile = profile(&call.conf.network, call.ids.pod.is_some());
     endpoint.validate().map_err(calico_plugin::Error::from)?;
     if lacks_profile {
         profile.validate().map_err(calico_plugin::Error::from)?;
@@ -133,11 +194,11 @@ pub async fn write(
             Outcome::Conflict { index, .. } => last = format!("another call changed {}", writes[index].key),
             Outcome::Unknown(reason) => last = reason,
         }
-        let wants = [Want::Get(profile_key.clone()), Want::Get(endpoint_key.clone())];
+        let mut wants = vec![Want::Get(endpoint_key.clone())];
+        wants.extend(lacks_profile.then(|| Want::Get(profile_key.clone())));
         let mut answers = store.read(&wants).await.map_err(calico_ipam::Error::from)?;
-        let profile_is_absent = answers.entries().is_empty();
-        lacks_profile = lacks_profile && profile_is_absent;
         let stored = answers.get::<WorkloadEndpoint>().map_err(calico_ipam::Error::from)?;
+        lacks_profile = lacks_profile && answers.entries().is_empty();
         match (stored, expect) {
             (Some(stored), _)
                 if stored.value.spec == endpoint.spec && stored.value.metadata.uid == endpoint.metadata.uid =>
@@ -156,12 +217,12 @@ pub async fn write(
     Err(Error::new(code::TRY_AGAIN, format!("cannot write {endpoint_key}: {last}")))
 }
 
-/// Deletes an endpoint; only the one with this UUID, if one is given. Missing is fine. `seen` is its revision where it
-/// was read already.
+/// Deletes an endpoint, as long as it is the caller's by `is_own`, which is asked whenever it is read. Missing is fine. `seen`
+/// is its revision where it was read already, and found to be the caller's.
 pub async fn delete(
     store: &impl Datastore,
     key: &Key,
-    uid: Option<&str>,
+    is_own: impl Fn(&WorkloadEndpoint) -> bool,
     mut seen: Option<Revision>,
 ) -> Result<(), Error> {
     let mut last = String::new();
@@ -171,9 +232,7 @@ pub async fn delete(
             None => {
                 let mut answers = store.read(&[Want::Get(key.clone())]).await.map_err(calico_ipam::Error::from)?;
                 let Some(entry) = answers.entries().into_iter().next() else { return Ok(()) };
-                if let Some(uid) = uid
-                    && readable(entry.clone())?.value.metadata.uid != uid
-                {
+                if !is_own(&readable(entry.clone())?.value) {
                     return Ok(());
                 }
                 entry.revision
@@ -181,11 +240,22 @@ pub async fn delete(
         };
         match store.commit(&[Write::delete(key.clone(), revision)]).await.map_err(calico_ipam::Error::from)? {
             Outcome::Applied(_) => return Ok(()),
-            Outcome::Conflict { .. } => last = "another call changes it".to_owned(),
+            Outcome::Conflict { .. } => last = "endpoint was modified before it could be deleted".to_owned(),
             Outcome::Unknown(reason) => last = reason,
         }
     }
-    Err(Error::new(code::TRY_AGAIN, format!("error deleting endpoint {key}: {last}")))
+    Err(Error::new(code::TRY_AGAIN, format!("error deleting endpoint: {key}: {last}")))
+}
+
+/// Whether a pod's endpoint is that of this container, and not of a later sandbox of the pod, nor of a later pod of its name.
+pub fn is_of_sandbox(call: &Call, endpoint: &WorkloadEndpoint) -> bool {
+    if !endpoint.spec.container_id.is_empty() {
+        return endpoint.spec.container_id == call.ids.container_id;
+    }
+    // Nothing was recorded yet. In the Kubernetes API the record is the pod itself, with the pod's UID.
+    let uid = call.ids.pod.as_ref().and_then(|pod| pod.uid.as_ref());
+    let is_pod = matches!(call.conf.datastore, DatastoreConf::Kubernetes(..));
+    uid.is_none_or(|uid| !is_pod || *uid == endpoint.metadata.uid)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ mod dataplane;
 mod del;
 mod delegate;
 mod endpoint;
+mod host_local;
+mod pod;
 mod undo;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use calico_datastore::{Datastore, Deadline, Store, Timed};
 use calico_ipam::Lease;
 use calico_ipam::plugin::{Call, UNDO_TIME};
-use calico_model::Key;
+use calico_model::WorkloadEndpoint;
 use calico_plugin::log::Value::{Plain, Text};
 
 use crate::dataplane::Kernel;
@@ -20,8 +20,8 @@ pub struct Done<'a> {
     pub delegate: Option<&'a Delegate<'a>>,
     /// The thread that made the interface.
     pub kernel: OnceCell<Kernel>,
-    /// The record, with its UUID.
-    pub endpoint: OnceCell<(Key, String)>,
+    /// The record.
+    pub endpoint: OnceCell<WorkloadEndpoint>,
 }
 
 impl Done<'_> {
@@ -42,9 +42,9 @@ impl Done<'_> {
                 &[("what", Text(what)), ("error", Plain(error))],
             );
         };
-        if let Some((key, uid)) = self.endpoint.get() {
+        if let Some(endpoint) = self.endpoint.get() {
             let phase = call.phase();
-            match forget(&Timed::new(store, part()), key, uid).await {
+            match forget(call, &Timed::new(store, part()), endpoint).await {
                 Ok(()) => phase.end("took back the endpoint", &[]),
                 Err(error) => failed("the endpoint", &error),
             }
@@ -73,8 +73,13 @@ impl Done<'_> {
     }
 }
 
-/// Deletes the endpoint with this UUID. Its write may have been cut short, and be under way still.
-async fn forget(store: &impl Datastore, key: &Key, uid: &str) -> Result<(), cni_spec::Error> {
+/// Deletes the record that this call wrote. Its write may have been cut short, and be under way still.
+async fn forget(call: &Call, store: &impl Datastore, written: &WorkloadEndpoint) -> Result<(), cni_spec::Error> {
     store.settle().await.map_err(calico_ipam::Error::from)?;
-    endpoint::delete(store, key, Some(uid), None).await
+    let is_own = |found: &WorkloadEndpoint| match call.ids.pod {
+        // A pod's record is taken over from one sandbox to the next.
+        Some(_) => found.spec.container_id == written.spec.container_id,
+        None => found.metadata.uid == written.metadata.uid,
+    };
+    endpoint::delete(store, &endpoint::key(written), is_own, None).await
 }

@@ -24,35 +24,60 @@ const MOST_BLOCKS: usize = 16_384;
 pub(crate) struct Setting {
     /// `None` where it cannot be read.
     config: Option<IpamConfig>,
+    /// `None` where it was not read.
+    surroundings: Option<Surroundings>,
+}
+
+/// What decides whether an owner keeps an empty block.
+#[derive(Debug, Default)]
+pub(crate) struct Surroundings {
     pub pools: Vec<IpPool>,
     /// The labels of this node; `None` where it has no record, or where the owner is no node.
-    pub labels: Option<BTreeMap<String, String>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+impl Surroundings {
+    /// What to read.
+    pub fn wants(owner: &Owner) -> Vec<Want> {
+        let node = match owner {
+            Owner::Host(node) => Some(Want::Get(Key::resource(Kind::Node, node))),
+            Owner::Virtual(_) => None,
+        };
+        [Want::List(Listing::Resources(Kind::IpPool))].into_iter().chain(node).collect()
+    }
+
+    /// Takes the answers to [`Surroundings::wants`].
+    pub fn take(owner: &Owner, answers: &mut Answers) -> Surroundings {
+        let pools = answers.list().into_iter().map(|stored| stored.value).collect();
+        let node: Option<Stored<Node>> = match owner {
+            Owner::Host(_) => answers.get().ok().flatten(),
+            Owner::Virtual(_) => None,
+        };
+        Surroundings { pools, labels: node.map(|stored| stored.value.metadata.labels) }
+    }
 }
 
 impl Setting {
+    /// What was read elsewhere.
+    pub fn of(config: Option<IpamConfig>, surroundings: Option<Surroundings>) -> Setting {
+        Setting { config, surroundings }
+    }
+
     /// What to read; where only the settings may be read, blocks are kept.
     pub fn wants(owner: &Owner, all: bool) -> Vec<Want> {
-        let mut wants = vec![Want::Get(Key::IpamConfig)];
-        if all {
-            wants.push(Want::List(Listing::Resources(Kind::IpPool)));
-            if let Owner::Host(node) = owner {
-                wants.push(Want::Get(Key::resource(Kind::Node, node)));
-            }
-        }
-        wants
+        let surroundings = if all { Surroundings::wants(owner) } else { Vec::new() };
+        [Want::Get(Key::IpamConfig)].into_iter().chain(surroundings).collect()
     }
 
     /// Takes the answers to [`Setting::wants`]. What cannot be read there does not keep an address from being released.
     pub fn take(owner: &Owner, all: bool, answers: &mut Answers) -> Setting {
-        let mut setting = Setting { config: inputs::config(answers).ok(), ..Setting::default() };
-        if all {
-            setting.pools = answers.list().into_iter().map(|stored| stored.value).collect();
-            if let Owner::Host(_) = owner {
-                let node = answers.get::<Node>().ok().flatten();
-                setting.labels = node.map(|stored| stored.value.metadata.labels);
-            }
-        }
-        setting
+        let config = inputs::config(answers).ok();
+        Setting { config, surroundings: all.then(|| Surroundings::take(owner, answers)) }
+    }
+
+    /// The pools, as far as they were read.
+    pub fn pools(&self) -> &[IpPool] {
+        self.surroundings.as_ref().map_or(&[], |surroundings| &surroundings.pools)
     }
 
     /// How long released addresses rest. Where that cannot be read, nobody's rest ends.
@@ -224,15 +249,24 @@ impl<D: Datastore> Ipam<D> {
     /// Gives up blocks in which nothing is in use any more, as far as their pools choose other nodes than their owners now.
     /// Best effort, as above.
     pub(crate) async fn give_up_emptied(&self, emptied: Vec<(Owner, IpNetwork)>, setting: &Setting) {
-        // Most pools choose all nodes: then nothing more needs to be read.
-        let may_go = |(_, block): &(Owner, IpNetwork)| pools::chooses_nodes(&setting.pools, block);
-        let emptied: Vec<(Owner, IpNetwork)> = emptied.into_iter().filter(may_go).collect();
         if !emptied.is_empty() {
             let _ = self.try_give_up_emptied(emptied, setting).await;
         }
     }
 
     async fn try_give_up_emptied(&self, emptied: Vec<(Owner, IpNetwork)>, setting: &Setting) -> Result<(), Error> {
+        let read;
+        let Surroundings { pools, labels: own } = match &setting.surroundings {
+            Some(known) => known,
+            None => {
+                let mut answers = self.store.read(&Surroundings::wants(&self.owner)).await?;
+                read = Surroundings::take(&self.owner, &mut answers);
+                &read
+            }
+        };
+        // Most pools choose all nodes: then nothing more needs to be read.
+        let may_go = |(_, block): &(Owner, IpNetwork)| pools::chooses_nodes(pools, block);
+        let emptied: Vec<(Owner, IpNetwork)> = emptied.into_iter().filter(may_go).collect();
         let mut labels: BTreeMap<&Owner, BTreeMap<String, String>> = BTreeMap::new();
         let others: BTreeSet<&Owner> = emptied.iter().map(|(owner, _)| owner).filter(|o| **o != self.owner).collect();
         let nodes: Vec<&Owner> = others.into_iter().filter(|owner| matches!(owner, Owner::Host(_))).collect();
@@ -243,9 +277,9 @@ impl<D: Datastore> Ipam<D> {
                 labels.extend(answers.get::<Node>()?.map(|known| (owner, known.value.metadata.labels)));
             }
         }
-        labels.extend(setting.labels.clone().map(|own| (&self.owner, own)));
+        labels.extend(own.clone().map(|own| (&self.owner, own)));
         let deselected = |(owner, block): &&(Owner, IpNetwork)| {
-            labels.get(owner).is_some_and(|labels| pools::is_deselected(&setting.pools, labels, block))
+            labels.get(owner).is_some_and(|labels| pools::is_deselected(pools, labels, block))
         };
         let deselected: Vec<(Owner, IpNetwork)> = emptied.iter().filter(deselected).cloned().collect();
         if !deselected.is_empty() {

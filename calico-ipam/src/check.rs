@@ -54,14 +54,13 @@ pub fn check(request: &Request) -> Result<(), cni_spec::Error> {
 }
 
 async fn verify(call: &Call, request: &Request) -> Result<(), cni_spec::Error> {
-    call.ids.refuse_pods("check")?;
     let result: Vec<IpAddr> = request.previous_result()?.ips.iter().map(|ip| ip.address.address).collect();
     let store = call.open_recorded().await?;
     let ipam = call.ipam(Timed::new(&store, Deadline::after(call.conf.timeout)));
     let id = call.ids.handle(&call.conf.network);
     let handle = ipam.read_handle(&id).await?;
     let assigned = verify_assigned(&ipam, &id, handle, &[]).await?;
-    for version in call.families()? {
+    for version in call.wish()?.families() {
         let of_result: Vec<IpAddr> =
             result.iter().copied().filter(|address| IpVersion::of(*address) == version).collect();
         if !of_result.is_empty() && !of_result.iter().any(|address| assigned.contains(address)) {

@@ -52,6 +52,7 @@ pub use inputs::Inputs;
 pub use owner_attributes::{ExpectedOwner, OwnerExpectation, OwnerUpdate};
 pub use pools::{Answer, Verdict};
 pub use query::AddressUse;
+pub use release::Held;
 pub use release_addresses::{PartlyReleased, ReleaseRequest, Released};
 pub use utilisation::{BlockUtilisation, Counts, PoolUtilisation, Utilisation};
 

@@ -32,7 +32,7 @@ impl<D: Datastore> Ipam<D> {
         let setting = Setting::take(&self.owner, true, &mut answers);
         let (mut blocks, mut elsewhere) = (BTreeMap::new(), Vec::new());
         for &address in addresses {
-            let pool = setting.pools.iter().find(|pool| pool.spec.cidr.contains(address));
+            let pool = setting.pools().iter().find(|pool| pool.spec.cidr.contains(address));
             match pool.and_then(|pool| cidr::containing(address, pool.block_size())) {
                 Some(block) => {
                     blocks.insert(address, block);

@@ -1,12 +1,15 @@
 //! Address management as a CNI plugin: what `calico-ipam` does when it is executed, and `calico` without executing it.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use calico_datastore::{Datastore, Deadline, Store, Stored, Timed};
-use calico_model::{Handle, IpPool, IpVersion, Owner, timestamp};
-use calico_plugin::config::{DatastoreConf, parse_pool};
+use calico_datastore::kubernetes::Cluster;
+use calico_datastore::{Datastore, Deadline, Store, Timed};
+use calico_model::{IpPool, IpVersion, Owner, timestamp};
+use calico_plugin::config::{DatastoreConf, IpamConf, parse_pool};
 use calico_plugin::lock::{self, HostLock};
 use calico_plugin::log::Phase;
 use calico_plugin::log::Value::{Plain, Text};
@@ -16,7 +19,7 @@ use cni_spec::result::{Ip, Route};
 use cni_spec::{Cidr, Request, Success};
 use ipnetwork::IpNetwork;
 
-use crate::{Allocation, AssignAddress, AutoAssign, Demand, Error, Inputs, Ipam, Lease};
+use crate::{Allocation, AssignAddress, AutoAssign, Demand, Error, Held, Inputs, Ipam, Lease};
 
 /// The time that undoing a failed ADD has for itself: a call that used up its own time can still clean up.
 pub const UNDO_TIME: Duration = Duration::from_secs(10);
@@ -90,10 +93,9 @@ impl Call {
         result
     }
 
-    /// Refuses an ADD that this release cannot complete, before anything is done: for a Kubernetes pod, or for a node or
-    /// container whose endpoint cannot be named. A DEL of such a container has nothing to undo and succeeds.
+    /// Refuses an ADD that cannot be completed, before anything is done: for a node or container whose endpoint cannot be
+    /// named. A DEL of such a container has nothing to undo and succeeds.
     pub fn check_add(&self, request: &Request) -> Result<(), cni_spec::Error> {
-        self.ids.refuse_pods("network")?;
         self.ids.endpoint(&self.node, &request.ifname).name().map_err(calico_plugin::Error::from)?;
         Ok(())
     }
@@ -144,12 +146,16 @@ impl Call {
         Err(cni_spec::Error::internal(text).with_details("is local_store_file that of the ADD?"))
     }
 
-    /// The families that an ADD assigns addresses of.
-    pub fn families(&self) -> Result<Vec<IpVersion>, cni_spec::Error> {
-        Ok(match self.ids.address()? {
-            Some(address) => vec![IpVersion::of(address)],
-            None => self.conf.ipam.families(),
-        })
+    /// What the configuration and the caller ask for.
+    pub fn wish(&self) -> Result<Wish, cni_spec::Error> {
+        let addresses = self.ids.address()?.into_iter().collect();
+        Ok(Wish { addresses, ipam: self.conf.ipam.clone(), namespace: BTreeMap::new() })
+    }
+
+    /// The API of Kubernetes, over the datastore's connection where that leads there, too.
+    pub async fn cluster(&self, store: &Store, deadline: Deadline) -> Result<Cluster, cni_spec::Error> {
+        let opened = Cluster::open(&self.conf.cluster.settings, store, deadline).await;
+        Ok(opened.map_err(calico_plugin::Error::Datastore)?)
     }
 
     /// Whether what was read shows that the embedded store lacks this node, or a pool that the configuration names.
@@ -190,8 +196,11 @@ impl Call {
 
     /// The lease of this call's allocations.
     pub fn lease(&self) -> Lease {
-        let attributes =
-            [("node".to_owned(), self.node.clone()), ("timestamp".to_owned(), timestamp::go_text(self.now))];
+        let mut attributes = vec![("node", self.node.clone()), ("timestamp", timestamp::go_text(self.now))];
+        if let Some(pod) = &self.ids.pod {
+            attributes.extend([("namespace", pod.namespace.clone()), ("pod", pod.name.clone())]);
+        }
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value));
         Lease::new(&self.ids.handle(&self.conf.network), attributes)
     }
 
@@ -207,12 +216,12 @@ impl Call {
         }
     }
 
-    /// Releases the addresses of the handles that were read.
-    pub async fn release<D: Datastore>(&self, store: D, handles: Vec<Stored<Handle>>) -> Result<(), cni_spec::Error> {
+    /// Releases the addresses of handles that were read, with what that starts from.
+    pub async fn release<D: Datastore>(&self, store: D, held: Vec<Held>) -> Result<(), cni_spec::Error> {
         let (phase, ipam) = (self.phase(), self.ipam(store));
-        let count = handles.len();
-        for handle in handles {
-            ipam.release_by_handle(Some(handle)).await?;
+        let count = held.len();
+        for held in held {
+            ipam.release(held).await?;
         }
         if count > 0 {
             phase.end("released the addresses", &[("handles", Plain(&count))]);
@@ -220,20 +229,41 @@ impl Call {
         Ok(())
     }
 
-    /// The handles under which this container's addresses may be recorded: today's, and the bare container ID of the
-    /// second generation. An ID with a dot could be another container's handle of today.
+    /// The handles under which this container's addresses may be recorded: today's, and that of the second generation.
     pub fn handles(&self) -> Vec<String> {
-        let legacy = Some(self.ids.container_id.clone()).filter(|id| !id.contains('.'));
-        [self.ids.handle(&self.conf.network)].into_iter().chain(legacy).collect()
+        [self.ids.handle(&self.conf.network)].into_iter().chain(self.ids.legacy_handle()).collect()
     }
 }
 
-/// Assigns the addresses that the configuration and the caller ask for. A failure also tells which pools could not be
-/// read, since those may be what is missing.
+/// What an ADD asks of address management.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// These addresses. Where there are none, an address of each family.
+    pub addresses: Vec<IpAddr>,
+    /// The families and the pools.
+    pub ipam: IpamConf,
+    /// The labels of the pod's namespace, by which pools choose; none of a container that is no pod.
+    pub namespace: BTreeMap<String, String>,
+}
+
+impl Wish {
+    /// The families that addresses are assigned of.
+    pub fn families(&self) -> Vec<IpVersion> {
+        let wanted = |version: &IpVersion| self.addresses.iter().any(|address| IpVersion::of(*address) == *version);
+        match self.addresses.is_empty() {
+            true => self.ipam.families(),
+            false => IpVersion::BOTH.into_iter().filter(wanted).collect(),
+        }
+    }
+}
+
+/// Assigns the addresses that are wished for. A failure also tells which pools could not be read, since those may be what
+/// is missing.
 pub async fn assign<D: Datastore>(
     call: &Call,
     ipam: &Ipam<D>,
     inputs: &Inputs,
+    wish: &Wish,
     lease: &Lease,
 ) -> Result<Success, cni_spec::Error> {
     let phase = call.phase();
@@ -246,7 +276,7 @@ pub async fn assign<D: Datastore>(
     for reservation in &inputs.malformed_reservations {
         call.log.warning("a reservation reserves nothing: correct or delete it", &[("reason", Text(reservation))]);
     }
-    let assigned = assign_from_readable(call, ipam, inputs, lease).await;
+    let assigned = assign_from_readable(call, ipam, inputs, wish, lease).await;
     if let Ok(success) = &assigned {
         let addresses = addresses(success);
         phase.end("assigned the addresses", &[("addresses", Text(&addresses)), ("handle", Text(lease.handle()))]);
@@ -265,21 +295,25 @@ async fn assign_from_readable<D: Datastore>(
     call: &Call,
     ipam: &Ipam<D>,
     inputs: &Inputs,
+    wish: &Wish,
     lease: &Lease,
 ) -> Result<Success, cni_spec::Error> {
-    let networks = match call.ids.address()? {
-        Some(address) => {
-            let allocation = ipam.assign_address(inputs, &AssignAddress::workload(address), lease).await?;
-            log_allocation(call, &allocation);
-            vec![Cidr::from(allocation.address)]
-        }
-        None => {
+    let mut given = Vec::new();
+    for &address in &wish.addresses {
+        let allocation = ipam.assign_address(inputs, &AssignAddress::workload(address), lease).await?;
+        log_allocation(call, &allocation);
+        given.push(Cidr::from(allocation.address));
+    }
+    let networks = match given.is_empty() {
+        false => given,
+        true => {
             let mut demands = Vec::new();
-            for version in call.conf.ipam.families() {
-                let pools = resolve_pools(call.conf.ipam.pools(version), &inputs.pools, version)?;
+            for version in wish.ipam.families() {
+                let pools = resolve_pools(wish.ipam.pools(version), &inputs.pools, version)?;
                 demands.push(Demand { pools, ..Demand::any(version, 1) });
             }
-            let assigned = ipam.auto_assign(inputs, &AutoAssign::workload(demands), lease).await?;
+            let demanded = AutoAssign { namespace: wish.namespace.clone(), ..AutoAssign::workload(demands) };
+            let assigned = ipam.auto_assign(inputs, &demanded, lease).await?;
             for unsound in &assigned.unsound {
                 call.log.warning("passed over a block: repair it", &[("reason", Text(unsound))]);
             }
@@ -330,13 +364,14 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
             let (_lock, deadline) = call.lock().await?;
             let ipam = call.ipam(Timed::new(store, deadline));
             let phase = call.phase();
-            let mut inputs = ipam.read_inputs().await;
+            let (mut inputs, namespace) = tokio::join!(ipam.read_inputs(), namespace_labels(&call, store, deadline));
+            let wish = Wish { namespace: namespace?, ..call.wish()? };
             phase.end("read what there is", &[]);
             if call.must_seed(&inputs)? {
                 call.seed(store, deadline).await?;
                 inputs = ipam.read_inputs().await;
             }
-            assign(&call, &ipam, &inputs?, &lease).await
+            assign(&call, &ipam, &inputs?, &wish, &lease).await
         });
         let result = call::catch_panic("ADD", work).await;
         match &result {
@@ -350,6 +385,27 @@ pub fn add(request: &Request) -> Result<Success, cni_spec::Error> {
         }
         result
     })
+}
+
+/// The labels of the namespace of the call's pod, where the configuration tells how to ask Kubernetes for them.
+async fn namespace_labels(
+    call: &Call,
+    store: &Store,
+    deadline: Deadline,
+) -> Result<BTreeMap<String, String>, cni_spec::Error> {
+    let (Some(pod), true) = (&call.ids.pod, call.conf.cluster.is_configured || call.conf.has_kubernetes_policy())
+    else {
+        return Ok(BTreeMap::new());
+    };
+    let cluster = call.cluster(store, deadline).await?;
+    let found = cluster.namespace(&pod.namespace).await.map_err(Error::from)?;
+    Ok(found.ok_or_else(|| missing_namespace(&pod.namespace))?.metadata.labels)
+}
+
+/// A pod's namespace is not there.
+pub fn missing_namespace(name: &str) -> cni_spec::Error {
+    let text = format!("failed to get namespace {name}: namespaces \"{name}\" not found");
+    cni_spec::Error::internal(text).with_details("was it deleted meanwhile? or is this another cluster than the pod's?")
 }
 
 /// The executable's DEL: releases everything of the container, and succeeds where there is nothing.
@@ -376,7 +432,10 @@ async fn release_all(call: &Call) -> Result<(), cni_spec::Error> {
         handles = ipam.read_handles(call.handles()).await?;
     }
     phase.end("read what there is", &[("handles", Plain(&handles.len()))]);
-    call.release(store, handles).await
+    for handle in handles {
+        ipam.release_by_handle(Some(handle)).await?;
+    }
+    Ok(())
 }
 
 /// The addresses of a result, for the log.

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use calico_datastore::{Datastore, Outcome, Revision, Stored, Want, Write};
-use calico_model::{Attribute, Block, Handle, Key, Owner, cidr};
+use calico_datastore::{Answers, Datastore, Outcome, Revision, Stored, Want, Write};
+use calico_model::{Attribute, Block, Handle, IpamConfig, Key, Owner, cidr};
 use ipnetwork::IpNetwork;
 
-use crate::affinities::Setting;
+use crate::affinities::{Setting, Surroundings};
 use crate::block::{self, Cooldown};
 use crate::error::Error;
 use crate::{Attempts, Ipam, Lease, RETRIES};
@@ -28,14 +28,51 @@ impl<D: Datastore> Ipam<D> {
         Ok(found)
     }
 
+    /// Reads what releasing handles starts from, for [`Ipam::release`]; `config` are the settings, where they can be
+    /// read.
+    pub async fn read_held(
+        &self,
+        handles: Vec<Stored<Handle>>,
+        config: Option<IpamConfig>,
+    ) -> Result<Vec<Held>, Error> {
+        let all = !self.store.answers_singly();
+        let mut held = Vec::new();
+        for handle in handles {
+            let mut wants = if all { Surroundings::wants(&self.owner) } else { Vec::new() };
+            wants.extend(blocks_of(&handle.value).into_iter().map(|block| Want::Get(Key::Block(block))));
+            let read = match self.store.read(&wants).await {
+                // What may be read is found out where it is needed.
+                Err(calico_datastore::Error::Forbidden { .. }) => None,
+                answers => {
+                    let mut answers = answers?;
+                    let surroundings = all.then(|| Surroundings::take(&self.owner, &mut answers));
+                    Some((Setting::of(config.clone(), surroundings), answers))
+                }
+            };
+            held.push(Held { handle, read });
+        }
+        Ok(held)
+    }
+
+    /// Releases every address of a handle that was read, with what it starts from.
+    pub async fn release(&self, held: Held) -> Result<(), Error> {
+        self.release_known(held.handle, held.read).await
+    }
+
     /// Releases every address of a handle that was read. Without a handle there is nothing to release.
     pub async fn release_by_handle(&self, known: Option<Stored<Handle>>) -> Result<(), Error> {
-        let Some(known) = known else { return Ok(()) };
+        match known {
+            Some(known) => self.release_known(known, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn release_known(&self, known: Stored<Handle>, read: Option<(Setting, Answers)>) -> Result<(), Error> {
         let Key::Handle(id) = known.key.clone() else { return Ok(()) };
         let blocks = blocks_of(&known.value);
         // Processes of other hosts may be about to assign what a virtual machine's handle counts.
         let count = if is_of_vm(&id) { Count::Lower(BTreeMap::new()) } else { Count::Exact };
-        self.settle_from(&id, Some(known), blocks, count, |_| true).await
+        self.settle_from(&id, (Some(known), read), blocks, count, |_| true).await
     }
 
     /// Takes back what `lease` may have got, whether or not this process ever heard of it.
@@ -64,10 +101,10 @@ impl<D: Datastore> Ipam<D> {
         let known = self.read_handle(handle).await?;
         let blocks = tried.keys().copied().collect();
         let spare = tried.iter().map(|(&block, attempts)| (block, spare(attempts))).collect();
-        self.settle_from(handle, known, blocks, Count::Lower(spare), chosen).await
+        self.settle_from(handle, (known, None), blocks, Count::Lower(spare), chosen).await
     }
 
-    /// As [`Ipam::settle`], with the handle as it was read.
+    /// As [`Ipam::settle`], with the handle as it was read, and perhaps its blocks.
     ///
     /// Each block is rewritten even if nothing in it is released, before the handle's entry goes: a request of a dead
     /// process that is still on its way then loses its compare-and-swap instead of allocating an address that no
@@ -75,12 +112,13 @@ impl<D: Datastore> Ipam<D> {
     async fn settle_from(
         &self,
         handle: &str,
-        known: Option<Stored<Handle>>,
+        (known, mut read): (Option<Stored<Handle>>, Option<(Setting, Answers)>),
         blocks: Vec<IpNetwork>,
         mut count: Count,
         chosen: impl Fn(&Attribute) -> bool,
     ) -> Result<(), Error> {
-        let (mut known, mut may_read_all) = (Some(known), true);
+        // What only an emptied block needs is read beforehand where it costs nothing.
+        let (mut known, mut may_read_all) = (Some(known), !self.store.answers_singly());
         let mut last = String::new();
         for _ in 0..RETRIES {
             // The handle first: a block that is absent after that is not counted by an entry that is newer.
@@ -88,17 +126,22 @@ impl<D: Datastore> Ipam<D> {
                 Some(counted) => counted,
                 None => self.read_handle(handle).await?,
             };
-            let block_wants = blocks.iter().map(|&block| Want::Get(Key::Block(block)));
-            let wants: Vec<Want> = Setting::wants(&self.owner, may_read_all).into_iter().chain(block_wants).collect();
-            let mut answers = match self.store.read(&wants).await {
-                Err(calico_datastore::Error::Forbidden { .. }) if may_read_all => {
-                    may_read_all = false;
-                    continue;
+            let (setting, mut answers) = match read.take() {
+                Some(read) => read,
+                None => {
+                    let mut wants = Setting::wants(&self.owner, may_read_all);
+                    wants.extend(blocks.iter().map(|&block| Want::Get(Key::Block(block))));
+                    let mut answers = match self.store.read(&wants).await {
+                        Err(calico_datastore::Error::Forbidden { .. }) if may_read_all => {
+                            may_read_all = false;
+                            continue;
+                        }
+                        answers => answers?,
+                    };
+                    (Setting::take(&self.owner, may_read_all, &mut answers), answers)
                 }
-                answers => answers?,
             };
             known = None;
-            let setting = Setting::take(&self.owner, may_read_all, &mut answers);
             let mut left = counted.as_ref().map(|stored| canonical(&stored.value)).unwrap_or_default();
             let (mut writes, mut released, mut emptied) = (Vec::new(), Vec::new(), Vec::new());
             let mut unreadable = Ok(());
@@ -137,6 +180,13 @@ impl<D: Datastore> Ipam<D> {
         }
         Err(Error::RetriesUsedUp { last })
     }
+}
+
+/// A handle that was read, and what releasing its addresses starts from.
+pub struct Held {
+    handle: Stored<Handle>,
+    /// The settings, and the handle's blocks.
+    read: Option<(Setting, Answers)>,
 }
 
 /// How a handle's entry follows what its block holds.

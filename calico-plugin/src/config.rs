@@ -1,5 +1,6 @@
 //! The network configuration, read with Go's leniency. docs/configuration.md lists the keys.
 
+mod cluster;
 mod mesos;
 mod only_add;
 mod unused;
@@ -15,6 +16,8 @@ pub use crate::datastore::DatastoreConf;
 use crate::error::Error;
 use crate::log::{FileConf, Level, Limits};
 use crate::variables::Variables;
+pub use cluster::ClusterConf;
+pub(crate) use cluster::kubeconfig_files;
 pub use mesos::Mesos;
 pub use only_add::AddConf;
 
@@ -30,6 +33,8 @@ pub struct NetConf {
     pub datastore: DatastoreConf,
     /// What determines the node name.
     pub node: NodeConf,
+    /// Kubernetes.
+    pub cluster: ClusterConf,
     /// Address management.
     pub ipam: IpamConf,
     /// What a container's interface shall be, as configured: an ADD asks for [`LinkConf::settings`].
@@ -40,6 +45,8 @@ pub struct NetConf {
     pub mesos: Mesos,
     /// Whether containers may forward.
     pub allow_ip_forwarding: bool,
+    /// Whether an in-pod route to everything is kept beside those of host-local's configuration.
+    pub include_default_routes: bool,
     /// `policy.type`; empty where the network's own profile governs.
     pub policy_type: String,
     /// The host lock's file.
@@ -196,6 +203,11 @@ pub fn parse_pool(text: &str, version: IpVersion) -> Result<Option<IpNetwork>, E
 }
 
 impl NetConf {
+    /// Whether pods' labels and profiles come from Kubernetes, and with them what pods ask for.
+    pub fn has_kubernetes_policy(&self) -> bool {
+        self.policy_type == "k8s"
+    }
+
     /// Reads the configuration of a request, which this process's environment completes.
     pub fn parse(request: &Request) -> Result<NetConf, Error> {
         NetConf::read(request, &Variables::of_process())
@@ -224,6 +236,7 @@ impl NetConf {
                 file_optional: flag("nodename_file_optional")? || matches!(datastore, Ok(DatastoreConf::Local(_))),
                 hostname: text("hostname")?,
             },
+            cluster: ClusterConf::read(&fields, variables)?,
             ipam: ipam_conf(ipam.as_ref())?,
             add: AddConf::read(&fields)?,
             mesos: Mesos::read(&fields)?,
@@ -237,6 +250,7 @@ impl NetConf {
                 Some(container) => container.boolean("allow_ip_forwarding").map_err(wrong)?.unwrap_or(false),
                 None => false,
             },
+            include_default_routes: flag("include_default_routes")?,
             policy_type: match policy {
                 Some(policy) => policy.string("type").map_err(wrong)?.unwrap_or_default().to_owned(),
                 None => String::new(),

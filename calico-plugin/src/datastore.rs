@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 
 use calico_datastore::etcd::{self, Etcd, Members};
+use calico_datastore::kubernetes::{self, Kubernetes};
 use calico_datastore::local::{self, Local};
 use calico_datastore::{Deadline, Store};
+use calico_model::kubernetes::Group;
 use cni_spec::Fields;
 
-use crate::config::wrong;
+use crate::config::{kubeconfig_files, wrong};
 use crate::error::Error;
 use crate::variables::{Variable, Variables};
-
-/// What to do where the configuration means Kubernetes.
-const NO_KUBERNETES: &str = "this release keeps its objects in etcd (datastore_type \"etcdv3\", with etcd_endpoints) or on this host (datastore_type \"local\")";
 
 /// What to do where no etcd server is known.
 const NO_ENDPOINTS: &str = "set etcd_endpoints in the network configuration, or ETCD_ENDPOINTS: URLs such as https://10.0.0.1:2379, separated by commas (CALICO_ETCD_ENDPOINTS, even if empty, overrides both); or etcd_discovery_srv, a domain with SRV records of the servers";
@@ -24,6 +23,8 @@ pub enum DatastoreConf {
     Local(PathBuf),
     /// etcd.
     Etcd(etcd::Settings),
+    /// The Kubernetes API, with the API group of the custom resources where that is configured.
+    Kubernetes(kubernetes::Settings, Option<Group>),
 }
 
 /// What says how to reach etcd.
@@ -49,17 +50,10 @@ impl DatastoreConf {
             }
             "etcdv3" => sources.etcd().map(DatastoreConf::Etcd),
             "" if !sources.endpoints()?.is_empty() => sources.etcd().map(DatastoreConf::Etcd),
-            "" => Err(Error::Client {
-                reason: "there is neither a datastore_type nor an etcd endpoint, which means the Kubernetes API, and that is not supported yet".to_owned(),
-                advice: NO_KUBERNETES,
-            }),
-            "kubernetes" => Err(Error::Client {
-                reason: "datastore_type \"kubernetes\" is not supported yet".to_owned(),
-                advice: NO_KUBERNETES,
-            }),
+            "" | "kubernetes" => Ok(DatastoreConf::Kubernetes(sources.kubernetes()?, sources.group()?)),
             other => Err(Error::Client {
                 reason: format!("unknown datastore type: {other}"),
-                advice: "datastore_type may be \"etcdv3\" or \"local\" in this release",
+                advice: "datastore_type may be \"kubernetes\", \"etcdv3\" or \"local\"",
             }),
         }
     }
@@ -75,6 +69,9 @@ impl DatastoreConf {
                 opened.map(Store::Local)
             }
             DatastoreConf::Etcd(settings) => Etcd::open(settings, deadline).await.map(Store::Etcd),
+            DatastoreConf::Kubernetes(settings, group) => {
+                Kubernetes::open(settings, *group, deadline).await.map(Store::Kubernetes)
+            }
         };
         opened.map_err(Error::Datastore)
     }
@@ -111,6 +108,37 @@ impl Sources<'_> {
                 Err(refused(text, "keep either etcd_endpoints or etcd_discovery_srv"))
             }
         }
+    }
+
+    /// A setting that an empty text leaves unset.
+    fn set(&self, variable: Variable, configured: Option<&str>) -> Result<Option<String>, Error> {
+        Ok(Some(self.variables.over(variable, configured)?).filter(|text| !text.is_empty()))
+    }
+
+    fn kubernetes(&self) -> Result<kubernetes::Settings, Error> {
+        let section = self.fields.object("kubernetes").map_err(wrong)?;
+        let configured = |key| match &section {
+            Some(section) => section.nonempty(key).map_err(wrong),
+            None => Ok(None),
+        };
+        let file = |variable| Ok::<Option<PathBuf>, Error>(self.set(variable, None)?.map(PathBuf::from));
+        let insecure = self.set(Variable::K8sInsecureSkipTlsVerify, None)?.unwrap_or_default();
+        Ok(kubernetes::Settings {
+            kubeconfig: kubeconfig_files(&self.variables.over(Variable::Kubeconfig, configured("kubeconfig")?)?),
+            context: self.set(Variable::K8sCurrentContext, None)?,
+            server: self.set(Variable::K8sApiEndpoint, configured("k8s_api_root")?)?,
+            token: self.set(Variable::K8sApiToken, None)?,
+            ca_file: file(Variable::K8sCaFile)?,
+            cert_file: file(Variable::K8sCertFile)?,
+            key_file: file(Variable::K8sKeyFile)?,
+            insecure: matches!(insecure.to_ascii_lowercase().as_str(), "1" | "t" | "true"),
+        })
+    }
+
+    /// The API group of the custom resources; without one, what the server has decides.
+    fn group(&self) -> Result<Option<Group>, Error> {
+        let configured = self.fields.nonempty("calico_api_group").map_err(wrong)?;
+        Ok(Group::parse(&self.variables.over(Variable::CalicoApiGroup, configured)?))
     }
 
     fn etcd(&self) -> Result<etcd::Settings, Error> {
@@ -205,6 +233,7 @@ mod tests {
         let store = |config: Value, variables: [(&str, &str); 1]| match read(&config, variables) {
             Ok(DatastoreConf::Local(file)) => file.display().to_string(),
             Ok(DatastoreConf::Etcd(settings)) => urls(&settings).join(" "),
+            Ok(DatastoreConf::Kubernetes(..)) => "Kubernetes".to_owned(),
             Err(error) => error.to_string(),
         };
         let unset = ("HOME", "/");
@@ -218,9 +247,9 @@ mod tests {
         is(store(json!({"etcd_endpoints": "http://a:1"}), [unset]), "http://a:1");
         is(store(json!({"datastore_type": ""}), [("ETCD_ENDPOINTS", "http://a:1")]), "http://a:1");
         is(store(json!({"datastore_type": null}), [("CALICO_ETCD_ENDPOINTS", "http://a:1")]), "http://a:1");
-        is(store(json!({"etcd_endpoints": "http://a:1"}), [("CALICO_ETCD_ENDPOINTS", "")]), "means the Kubernetes API");
-        is(store(json!({}), [unset]), "error creating calico client: there is neither a datastore_type nor");
-        is(store(json!({"datastore_type": "kubernetes"}), [unset]), "\"kubernetes\" is not supported yet");
+        is(store(json!({"etcd_endpoints": "http://a:1"}), [("CALICO_ETCD_ENDPOINTS", "")]), "Kubernetes");
+        is(store(json!({}), [unset]), "Kubernetes");
+        is(store(json!({"datastore_type": "kubernetes"}), [unset]), "Kubernetes");
         is(store(json!({"datastore_type": "mongodb"}), [unset]), "client: unknown datastore type: mongodb");
         is(store(json!({"datastore_type": "ETCDv3"}), [unset]), "unknown datastore type: ETCDv3");
         is(store(json!({"plugins": []}), [unset]), "this is a list of plugins");
@@ -270,7 +299,8 @@ mod tests {
             of("example.org.")
         );
         // A domain alone does not make it etcd, nor does an empty one.
-        assert!(error(json!({"etcd_discovery_srv": "example.org"}), []).contains("means the Kubernetes API"));
+        let alone = read(&json!({"etcd_discovery_srv": "example.org"}), []).unwrap();
+        assert!(matches!(alone, DatastoreConf::Kubernetes(..)), "{alone:?}");
         let empty = [("CALICO_ETCD_DISCOVERY_SRV", "")];
         assert!(error(typed, empty).contains("no etcd endpoints specified"));
     }
@@ -307,5 +337,31 @@ mod tests {
             etcd(json!({"etcd_endpoints": "https://a:1", "etcd_authority": "x", "etcd_scheme": "y"}), []).ca_file,
             None
         );
+    }
+
+    #[track_caller]
+    fn kubernetes<const N: usize>(
+        config: Value,
+        variables: [(&str, &str); N],
+    ) -> (kubernetes::Settings, Option<Group>) {
+        match read(&config, variables).unwrap() {
+            DatastoreConf::Kubernetes(settings, group) => (settings, group),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn kubernetes_is_reached_by_the_configuration_and_the_environment() {
+        let config = json!({"kubernetes": {"kubeconfig": "/a", "k8s_api_root": "https://k"}, "calico_api_group": "ProjectCalico.org/v3"});
+        let (settings, group) =
+            kubernetes(config.clone(), [("K8S_CA_FILE", "/ca"), ("K8S_INSECURE_SKIP_TLS_VERIFY", "true")]);
+        assert_eq!((settings.kubeconfig, settings.server.as_deref()), (vec!["/a".into()], Some("https://k")));
+        assert_eq!((settings.ca_file, settings.insecure, group), (Some("/ca".into()), true, Some(Group::V3)));
+        let (settings, _) = kubernetes(config, [("KUBECONFIG", "/b"), ("CALICO_K8S_API_ENDPOINT", "https://c")]);
+        assert_eq!((settings.kubeconfig, settings.server.as_deref()), (vec!["/a".into()], Some("https://c")));
+        let (settings, group) = kubernetes(json!({}), [("KUBECONFIG", "/b:/c"), ("CALICO_K8SAPITOKEN", "swordfish")]);
+        assert_eq!(settings.kubeconfig, [PathBuf::from("/b"), "/c".into()]);
+        assert_eq!((settings.token.as_deref(), group), (Some("swordfish"), None));
+        assert_eq!(kubernetes(json!({"calico_api_group": "crd.projectcalico.org/v1"}), [("A", "")]).1, Some(Group::V1));
     }
 }

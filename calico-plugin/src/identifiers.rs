@@ -1,25 +1,52 @@
 //! Whom a call is for: the container, as the runtime and `CNI_ARGS` name it.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use calico_model::endpoint_name::{self, EndpointId};
 use cni_spec::{Args, Error, Request};
 
 /// The keys of `CNI_ARGS` that mean something here.
-const KNOWN: [&str; 6] =
-    ["IgnoreUnknown", "IP", "K8S_POD_NAME", "K8S_POD_NAMESPACE", "K8S_POD_INFRA_CONTAINER_ID", "CNI_TEST_NAMESPACE"];
+const KNOWN: [&str; 7] = [
+    "IgnoreUnknown",
+    "IP",
+    "K8S_POD_NAME",
+    "K8S_POD_NAMESPACE",
+    "K8S_POD_INFRA_CONTAINER_ID",
+    "K8S_POD_UID",
+    "CNI_TEST_NAMESPACE",
+];
 
-/// The identifiers of a container that is not a Kubernetes pod.
+/// A Kubernetes pod, as the runtime names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Which pod of this name, where the runtime says so (`K8S_POD_UID`).
+    pub uid: Option<String>,
+}
+
+impl fmt::Display for PodId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The identifiers of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identifiers {
-    /// The container's ID.
+    /// The container's ID; of a pod, its sandbox's.
     pub container_id: String,
     /// The namespace of its endpoint.
     pub namespace: String,
+    /// The pod that the container is the sandbox of, if it is one.
+    pub pod: Option<PodId>,
     /// The address that the caller wants, as it is written.
     address: Option<String>,
-    /// The pod that the caller means, with its namespace.
-    pod: Option<(String, String)>,
+    /// What the names of pods' host interfaces begin with.
+    prefix: String,
 }
 
 impl Identifiers {
@@ -31,12 +58,14 @@ impl Identifiers {
         let args = Args::parse(args)?;
         args.check_known(&KNOWN)?;
         let text = |key| args.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
-        Ok(Identifiers {
-            container_id: request.container_id.clone(),
-            namespace: text("CNI_TEST_NAMESPACE").unwrap_or_else(|| "default".to_owned()),
-            address: text("IP"),
-            pod: text("K8S_POD_NAMESPACE").zip(text("K8S_POD_NAME")),
-        })
+        let pod = text("K8S_POD_NAMESPACE").zip(text("K8S_POD_NAME"));
+        let pod = pod.map(|(namespace, name)| PodId { namespace, name, uid: text("K8S_POD_UID") });
+        let namespace = match &pod {
+            Some(pod) => pod.namespace.clone(),
+            None => text("CNI_TEST_NAMESPACE").unwrap_or_else(|| "default".to_owned()),
+        };
+        let prefix = interface_prefix(std::env::var("FELIX_INTERFACEPREFIX").unwrap_or_default());
+        Ok(Identifiers { container_id: request.container_id.clone(), namespace, pod, address: text("IP"), prefix })
     }
 
     /// The address that the caller of an ADD wants.
@@ -49,21 +78,16 @@ impl Identifiers {
         text.parse().map(Some).map_err(|_| Error::internal(problem()))
     }
 
-    /// Refuses to add or check a Kubernetes pod, which this release cannot network: `what` is the verb. A DEL of one has
-    /// nothing to undo.
-    pub fn refuse_pods(&self, what: &str) -> Result<(), Error> {
-        let Some((namespace, pod)) = &self.pod else { return Ok(()) };
-        Err(Error::internal(format!(
-            "cannot {what} the Kubernetes pod {namespace}/{pod}: this release networks only containers without K8S_POD_NAME in CNI_ARGS"
-        )))
-    }
-
     /// What the endpoint of this container's interface is called.
     pub fn endpoint(&self, node: &str, ifname: &str) -> EndpointId {
+        let (orchestrator, workload) = match &self.pod {
+            Some(pod) => ("k8s", &pod.name),
+            None => ("cni", &self.container_id),
+        };
         EndpointId {
             node: node.to_owned(),
-            orchestrator: "cni".to_owned(),
-            workload: self.container_id.clone(),
+            orchestrator: orchestrator.to_owned(),
+            workload: workload.clone(),
             endpoint: ifname.to_owned(),
         }
     }
@@ -73,9 +97,29 @@ impl Identifiers {
         format!("{network}.{}", self.container_id)
     }
 
-    /// The host end of this container's interface.
+    /// The handle that the second generation gave this container's addresses; `None` where that could be another
+    /// container's handle of today.
+    pub fn legacy_handle(&self) -> Option<String> {
+        match &self.pod {
+            Some(pod) => Some(format!("{}.{}", pod.namespace, pod.name)),
+            None => Some(self.container_id.clone()).filter(|id| !id.contains('.')),
+        }
+    }
+
+    /// The host end of this container's interface. A pod's has one name whatever its sandbox.
     pub fn host_interface(&self) -> String {
-        endpoint_name::host_interface_of_container(&self.container_id)
+        match &self.pod {
+            Some(pod) => endpoint_name::host_interface_of_pod(&self.prefix, &pod.namespace, &pod.name),
+            None => endpoint_name::host_interface_of_container(&self.container_id),
+        }
+    }
+}
+
+/// What pods' host interfaces are called is the node agent's setting: the first of several.
+fn interface_prefix(setting: String) -> String {
+    match setting.split(',').next() {
+        Some(first) if !first.is_empty() => first.to_owned(),
+        _ => "cali".to_owned(),
     }
 }
 
@@ -114,14 +158,19 @@ mod tests {
         assert!(
             read("IP=10.0.0.0/24").unwrap().address().unwrap_err().msg.contains("IP=10.0.0.0/24 is not an address")
         );
-        assert!(
-            read("K8S_POD_NAME=a;K8S_POD_NAMESPACE=b")
-                .unwrap()
-                .refuse_pods("network")
-                .unwrap_err()
-                .msg
-                .contains("pod b/a")
-        );
-        assert!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").unwrap().refuse_pods("network").is_ok());
+        assert_eq!(read("K8S_POD_NAME=;K8S_POD_NAMESPACE=b").unwrap().pod, None);
+    }
+
+    #[test]
+    fn names_made_of_the_pod() {
+        let ids = read("K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=shop;K8S_POD_UID=u-1;CNI_TEST_NAMESPACE=x").unwrap();
+        assert_eq!(ids.namespace, "shop");
+        assert_eq!(ids.pod.as_ref().and_then(|pod| pod.uid.as_deref()), Some("u-1"));
+        assert_eq!(ids.endpoint("node-1", "eth0").name().unwrap(), "node--1-k8s-web--0-eth0");
+        assert_eq!(ids.handle("net1"), "net1.abcdef0123456789");
+        assert_eq!(ids.legacy_handle().as_deref(), Some("shop.web-0"));
+        assert_eq!(read("K8S_POD_NAME=nginx;K8S_POD_NAMESPACE=default").unwrap().host_interface(), "calic440f455693");
+        assert_eq!(interface_prefix("tap,cali".to_owned()), "tap");
+        assert_eq!(interface_prefix(",x".to_owned()), "cali");
     }
 }

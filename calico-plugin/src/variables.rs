@@ -21,11 +21,20 @@ pub enum Variable {
     EtcdKeyFile,
     EtcdCertFile,
     EtcdCaCertFile,
+    Kubeconfig,
+    K8sApiEndpoint,
+    K8sApiToken,
+    K8sCaFile,
+    K8sCertFile,
+    K8sKeyFile,
+    K8sInsecureSkipTlsVerify,
+    K8sCurrentContext,
+    CalicoApiGroup,
 }
 
 impl Variable {
     /// Every setting.
-    pub const ALL: [Variable; 8] = [
+    pub const ALL: [Variable; 17] = [
         Variable::DatastoreType,
         Variable::EtcdEndpoints,
         Variable::EtcdDiscoverySrv,
@@ -34,6 +43,15 @@ impl Variable {
         Variable::EtcdKeyFile,
         Variable::EtcdCertFile,
         Variable::EtcdCaCertFile,
+        Variable::Kubeconfig,
+        Variable::K8sApiEndpoint,
+        Variable::K8sApiToken,
+        Variable::K8sCaFile,
+        Variable::K8sCertFile,
+        Variable::K8sKeyFile,
+        Variable::K8sInsecureSkipTlsVerify,
+        Variable::K8sCurrentContext,
+        Variable::CalicoApiGroup,
     ];
 
     /// The variable's name, without the prefix.
@@ -47,6 +65,16 @@ impl Variable {
             Variable::EtcdKeyFile => "ETCD_KEY_FILE",
             Variable::EtcdCertFile => "ETCD_CERT_FILE",
             Variable::EtcdCaCertFile => "ETCD_CA_CERT_FILE",
+            Variable::Kubeconfig => "KUBECONFIG",
+            Variable::K8sApiEndpoint => "K8S_API_ENDPOINT",
+            // As upstream reads it, with the prefix: CALICO_K8SAPITOKEN.
+            Variable::K8sApiToken => "K8SAPITOKEN",
+            Variable::K8sCaFile => "K8S_CA_FILE",
+            Variable::K8sCertFile => "K8S_CERT_FILE",
+            Variable::K8sKeyFile => "K8S_KEY_FILE",
+            Variable::K8sInsecureSkipTlsVerify => "K8S_INSECURE_SKIP_TLS_VERIFY",
+            Variable::K8sCurrentContext => "K8S_CURRENT_CONTEXT",
+            Variable::CalicoApiGroup => "CALICO_API_GROUP",
         }
     }
 

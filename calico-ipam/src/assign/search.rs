@@ -26,6 +26,8 @@ const DEFAULT_BLOCK_LIMIT: usize = 20;
 /// The most blocks that are looked at in one read: each has up to 20 KiB and more. The first read for a new block looks at
 /// [`BATCH`], further ones at this many: where the first did not help, the pool is crowded.
 const LARGEST_BATCH: usize = 128;
+/// The first read looks at so many where each is a request of its own: one of them is free, nearly always.
+const FEW: usize = 4;
 /// A block that was claimed less than this ago is not taken over, although nothing in it is in use yet.
 const YOUNG: Duration = Duration::from_secs(60);
 
@@ -87,7 +89,7 @@ pub(crate) struct Search<'a> {
     read: VecDeque<(Candidate, Option<Entry>)>,
     /// The pools' blocks in this owner's order, from the first that was not looked at.
     order: VecDeque<Blocks>,
-    batch: usize,
+    batch: Option<usize>,
     /// Blocks that were looked at, and what there is.
     probed: VecDeque<(IpNetwork, Option<Entry>)>,
     unused: VecDeque<Unused>,
@@ -140,7 +142,7 @@ impl<'a> Search<'a> {
             candidates: own,
             eager: false,
             read: VecDeque::new(),
-            batch: BATCH,
+            batch: None,
             probed: VecDeque::new(),
             unused: VecDeque::new(),
             borrowable: VecDeque::new(),
@@ -255,9 +257,10 @@ impl<'a> Search<'a> {
     }
 
     /// The next blocks of the order that may have free addresses. Those that are reserved as a whole are not looked at.
-    fn next_in_order(&mut self) -> Vec<IpNetwork> {
-        let mut batch = Vec::with_capacity(self.batch);
-        while batch.len() < self.batch {
+    fn next_in_order(&mut self, first: usize) -> Vec<IpNetwork> {
+        let size = self.batch.unwrap_or(first);
+        let mut batch = Vec::with_capacity(size);
+        while batch.len() < size {
             let Some(blocks) = self.order.front_mut() else { break };
             let Some(cidr) = blocks.next() else {
                 self.order.pop_front();
@@ -271,7 +274,7 @@ impl<'a> Search<'a> {
             }
             self.trace.decide(cidr, Decision::Reserved);
         }
-        self.batch = LARGEST_BATCH;
+        self.batch = Some(if size < BATCH { BATCH } else { LARGEST_BATCH });
         batch
     }
 
@@ -426,9 +429,10 @@ impl<D: Datastore> Ipam<D> {
     /// Looks at the pools' blocks in this owner's order until one is absent, or its own with free addresses; many at a time, so
     /// that a cluster's blocks are never listed, nor asked for one by one. Answers whether one was found.
     async fn probe(&self, search: &mut Search<'_>, lease: &Lease) -> Result<bool, Error> {
+        let first = if self.store.answers_singly() { FEW } else { BATCH };
         loop {
             if search.probed.is_empty() {
-                let batch = search.next_in_order();
+                let batch = search.next_in_order(first);
                 if batch.is_empty() {
                     return Ok(false);
                 }

@@ -36,14 +36,14 @@ impl AddConf {
         })
     }
 
-    /// Refuses what an ADD of a container that is no pod cannot do.
-    pub fn check(&self) -> Result<(), Error> {
+    /// Refuses what an ADD cannot do; `is_pod` tells whether it is that of a Kubernetes pod.
+    pub fn check(&self, is_pod: bool) -> Result<(), Error> {
         let refused = |text: String, advice| Err(Error::Refused { text, advice });
         if self.policy_timeout < 0 {
             let text = format!("invalid pod startup delay of {}", self.policy_timeout);
             return refused(text, "policy_setup_timeout_seconds is a number of seconds, 0 for none");
         }
-        if self.addresses_without_ipam {
+        if self.addresses_without_ipam && !is_pod {
             let text = "requested feature is not supported for this runtime: ip_addrs_no_ipam";
             return refused(text.to_owned(), "feature_control.ip_addrs_no_ipam is for Kubernetes pods: leave it out");
         }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_done_is_refused() {
-        let check = |config: Value| AddConf::read(&Fields::of(&config, "").unwrap()).and_then(|conf| conf.check());
+        let check = |config: Value| AddConf::read(&Fields::of(&config, "").unwrap()).and_then(|conf| conf.check(false));
         for config in [
             json!({}),
             json!({"policy_setup_timeout_seconds": 30, "feature_control": {"floating_ips": true}}),

@@ -18,12 +18,11 @@ const NUMBER: Check = |fields, key| match fields.get(key) {
 const BOOLEAN: Check = |fields, key| fields.boolean(key).map(drop);
 
 /// The object a key is in, empty for the whole; the key; its type.
-const KEYS: [(&str, &str, Check); 27] = [
+const KEYS: [(&str, &str, Check); 26] = [
     ("", "mode", STRING),
     ("", "vxlan_mac_prefix", STRING),
     ("", "vxlan_vni", NUMBER),
     ("", "windows_use_single_network", BOOLEAN),
-    ("", "include_default_routes", BOOLEAN),
     ("", "endpoint_status_dir", STRING),
     ("", "calico_api_group", STRING),
     ("", "qps", INTEGER),
