@@ -3,10 +3,12 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_core::{Emitable, parse_ip};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressHeader, AddressMessage};
+use nix::libc::{IFA_ADDRESS, IFA_LOCAL, RTM_GETADDR, RTM_NEWADDR};
 
-use super::socket::{NetlinkError, Socket};
+use super::socket::{NetlinkError, Socket, attributes};
 
 /// Adds an address as /32 or /128: a container shares no subnet with anyone, everything goes through its gateway.
 pub fn add(socket: &mut Socket, index: u32, address: IpAddr) -> Result<(), NetlinkError> {
@@ -17,7 +19,7 @@ pub fn add(socket: &mut Socket, index: u32, address: IpAddr) -> Result<(), Netli
         IpAddr::V6(_) => (AddressFamily::Inet6, 128),
     };
     message.attributes = vec![AddressAttribute::Local(address), AddressAttribute::Address(address)];
-    socket.create(RouteNetlinkMessage::NewAddress(message))
+    socket.create(RTM_NEWADDR, &message)
 }
 
 /// The addresses of one link, of one family, with the lengths of their prefixes. The kernel filters by index; one that
@@ -27,21 +29,21 @@ pub fn of_link(socket: &mut Socket, index: u32, family: AddressFamily) -> Result
     question.header.family = family;
     question.header.index = index;
     let mut addresses = Vec::new();
-    for answer in socket.list(RouteNetlinkMessage::GetAddress(question))? {
-        let RouteNetlinkMessage::NewAddress(answer) = answer else { continue };
-        if answer.header.index != index {
+    for answer in socket.list(RTM_GETADDR, &question)? {
+        let header = AddressHeader::parse(&answer)?;
+        if header.index != index {
             continue;
         }
         let (mut local, mut other) = (None, None);
-        for attribute in answer.attributes {
-            match attribute {
-                // Of an address with a peer this is the own one, and `Address` the peer's.
-                AddressAttribute::Local(address) => local = Some(address),
-                AddressAttribute::Address(address) => other = Some(address),
+        for (kind, value) in attributes(&answer, header.buffer_len())? {
+            match kind {
+                // Of an address with a peer this is the own one, and `IFA_ADDRESS` the peer's.
+                IFA_LOCAL => local = Some(parse_ip(value)?),
+                IFA_ADDRESS => other = Some(parse_ip(value)?),
                 _ => {}
             }
         }
-        let address = local.or(other).map(|address| IpNetwork::new(address, answer.header.prefix_len));
+        let address = local.or(other).map(|address| IpNetwork::new(address, header.prefix_len));
         addresses.extend(address.and_then(Result::ok));
     }
     Ok(addresses)

@@ -1,10 +1,20 @@
 //! What can be done to any link: find it, set it up or down, set its MAC, remove it.
 
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_core::{Emitable, parse_i32, parse_string, parse_u32};
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader, LinkMessage};
 use nix::errno::Errno;
+use nix::libc::{RTM_DELLINK, RTM_GETLINK, RTM_SETLINK};
 
-use super::socket::{NetlinkError, Socket};
+use super::socket::{NetlinkError, Socket, attributes};
+
+// include/uapi/linux/if_link.h
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_INFO_KIND: u16 = 1;
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, Default)]
@@ -48,26 +58,24 @@ pub fn find_index(socket: &mut Socket, index: u32) -> Result<Option<FoundLink>, 
 fn read(socket: &mut Socket, mut question: LinkMessage) -> Result<Option<FoundLink>, NetlinkError> {
     // Counters are the larger part of the answer and cost the kernel a sum over all processors.
     question.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
-    let answer = match socket.get(RouteNetlinkMessage::GetLink(question)) {
-        Ok(RouteNetlinkMessage::NewLink(answer)) => answer,
-        Ok(other) => return Err(NetlinkError::Unexpected(format!("{other:?} instead of a link"))),
+    let answer = match socket.get(RTM_GETLINK, &question) {
+        Ok(answer) => answer,
         Err(error) if error.is(Errno::ENODEV) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let up = answer.header.flags.contains(LinkFlags::Up);
-    let mut found = FoundLink { index: answer.header.index, up, ..FoundLink::default() };
-    for attribute in answer.attributes {
-        match attribute {
-            LinkAttribute::IfName(name) => found.name = name,
-            LinkAttribute::Address(mac) => found.mac = mac,
-            LinkAttribute::Mtu(mtu) => found.mtu = mtu,
-            LinkAttribute::Link(peer) => found.peer = Some(peer),
-            LinkAttribute::LinkNetNsId(id) => found.peer_namespace = Some(id),
-            LinkAttribute::LinkInfo(infos) => {
-                found.kind = infos.into_iter().find_map(|info| match info {
-                    LinkInfo::Kind(kind) => Some(kind.to_string()),
-                    _ => None,
-                });
+    let header = LinkHeader::parse(&answer)?;
+    let up = header.flags.contains(LinkFlags::Up);
+    let mut found = FoundLink { index: header.index, up, ..FoundLink::default() };
+    for (kind, value) in attributes(&answer, header.buffer_len())? {
+        match kind {
+            IFLA_IFNAME => found.name = parse_string(value)?,
+            IFLA_ADDRESS => found.mac = value.to_vec(),
+            IFLA_MTU => found.mtu = parse_u32(value)?,
+            IFLA_LINK => found.peer = Some(parse_u32(value)?),
+            IFLA_LINK_NETNSID => found.peer_namespace = Some(parse_i32(value)?),
+            IFLA_LINKINFO => {
+                let kind = attributes(value, 0)?.into_iter().find(|(kind, _)| *kind == IFLA_INFO_KIND);
+                found.kind = kind.map(|(_, name)| parse_string(name)).transpose()?;
             }
             _ => {}
         }
@@ -80,14 +88,14 @@ pub fn set_up(socket: &mut Socket, index: u32, up: bool) -> Result<(), NetlinkEr
     let mut link = indexed(index);
     link.header.change_mask = LinkFlags::Up;
     link.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
-    socket.change(RouteNetlinkMessage::SetLink(link))
+    socket.change(RTM_SETLINK, &link)
 }
 
 /// Sets the hardware address of a link.
 pub fn set_mac(socket: &mut Socket, index: u32, mac: [u8; 6]) -> Result<(), NetlinkError> {
     let mut link = indexed(index);
     link.attributes.push(LinkAttribute::Address(mac.to_vec()));
-    socket.change(RouteNetlinkMessage::SetLink(link))
+    socket.change(RTM_SETLINK, &link)
 }
 
 /// Removes a link by name, that of a pair with its other end. `false`: there was none. Blocks until the kernel has let go of it
@@ -102,7 +110,7 @@ pub fn delete_index(socket: &mut Socket, index: u32) -> Result<bool, NetlinkErro
 }
 
 fn remove(socket: &mut Socket, link: LinkMessage) -> Result<bool, NetlinkError> {
-    match socket.change(RouteNetlinkMessage::DelLink(link)) {
+    match socket.change(RTM_DELLINK, &link) {
         Ok(()) => Ok(true),
         Err(error) if error.is(Errno::ENODEV) => Ok(false),
         Err(error) => Err(error),

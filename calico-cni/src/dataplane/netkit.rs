@@ -3,10 +3,10 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoNetkit, LinkAttribute, LinkInfo, LinkMessage, NetkitMode, NetkitPolicy, NetkitScrub,
 };
+use nix::libc::RTM_NEWLINK;
 
 use super::Link;
 use super::namespace::Namespace;
@@ -18,7 +18,7 @@ use super::veth;
 /// `EOPNOTSUPP` means that the kernel has no netkit. Hardware addresses are set afterwards: the first kernels that have
 /// it refuse them here, with the same number.
 pub fn create(host: &mut Socket, container: &Namespace, link: &Link) -> Result<(), NetlinkError> {
-    host.create(RouteNetlinkMessage::NewLink(pair(container.as_raw_fd(), link)))
+    host.create(RTM_NEWLINK, &pair(container.as_raw_fd(), link))
 }
 
 fn pair(container: RawFd, link: &Link) -> LinkMessage {

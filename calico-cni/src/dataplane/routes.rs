@@ -3,14 +3,16 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnetwork::IpNetwork;
+use netlink_packet_core::{Emitable, parse_ip, parse_u32};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use nix::errno::Errno;
+use nix::libc::{RTA_DST, RTA_GATEWAY, RTA_OIF, RTM_GETROUTE, RTM_NEWROUTE};
 
 use super::links;
-use super::socket::{NetlinkError, Socket};
+use super::socket::{NetlinkError, Socket, attributes};
 
 /// The gateway of every container. No interface has this address: the host end answers ARP for it (proxy ARP).
 pub const IPV4_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
@@ -139,7 +141,7 @@ fn add(socket: &mut Socket, index: u32, destination: IpNetwork, gateway: Option<
     route.attributes = vec![RouteAttribute::Destination(destination.network().into()), RouteAttribute::Oif(index)];
     route.attributes.extend(gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
     socket
-        .create(RouteNetlinkMessage::NewRoute(route))
+        .create(RTM_NEWROUTE, &route)
         .map_err(|error| RouteError::Add { route: describe(index, destination, scope), error })
 }
 
@@ -159,22 +161,7 @@ pub fn next_hop(socket: &mut Socket, source: IpAddr, destination: IpAddr) -> Res
     question.header.destination_prefix_length = IpNetwork::from(destination).prefix();
     question.header.source_prefix_length = IpNetwork::from(source).prefix();
     question.attributes = vec![RouteAttribute::Destination(destination.into()), RouteAttribute::Source(source.into())];
-    let answer = match socket.get(RouteNetlinkMessage::GetRoute(question)) {
-        Ok(RouteNetlinkMessage::NewRoute(answer)) => answer,
-        Ok(other) => return Err(NetlinkError::Unexpected(format!("{other:?} instead of a route"))),
-        Err(NetlinkError::Refused { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let (mut gateway, mut index) = (None, None);
-    for attribute in answer.attributes {
-        match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(found)) => gateway = Some(found.into()),
-            RouteAttribute::Gateway(RouteAddress::Inet6(found)) => gateway = Some(found.into()),
-            RouteAttribute::Oif(found) => index = Some(found),
-            _ => {}
-        }
-    }
-    Ok(index.map(|index| NextHop { gateway, index }))
+    Ok(found(socket, &question)?.and_then(|found| Some(NextHop { gateway: found.gateway, index: found.index? })))
 }
 
 /// Whether the host routes an address to this interface, as [`add_host`] does.
@@ -187,33 +174,54 @@ struct FoundRoute {
     scope: RouteScope,
 }
 
+/// A route as the kernel describes it.
+struct Answer {
+    header: RouteHeader,
+    destination: Option<IpAddr>,
+    gateway: Option<IpAddr>,
+    index: Option<u32>,
+}
+
+/// Reads one route. `None`: there is none, or one that drops packets; the kernel answers with the error a sender would
+/// get.
+fn found(socket: &mut Socket, question: &RouteMessage) -> Result<Option<Answer>, NetlinkError> {
+    let answer = match socket.get(RTM_GETROUTE, question) {
+        Ok(answer) => answer,
+        Err(NetlinkError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let header = RouteHeader::parse(&answer)?;
+    let (mut destination, mut gateway, mut index) = (None, None, None);
+    for (kind, value) in attributes(&answer, header.buffer_len())? {
+        match kind {
+            RTA_DST => destination = Some(parse_ip(value)?),
+            RTA_GATEWAY => gateway = Some(parse_ip(value)?),
+            RTA_OIF => index = Some(parse_u32(value)?),
+            _ => {}
+        }
+    }
+    Ok(Some(Answer { header, destination, gateway, index }))
+}
+
 /// The main table's route for exactly this address, of any interface or of the one named.
 ///
 /// Asks for the table entry that a packet to the address would use, so the cost does not depend on the number of
 /// routes.
 fn look_up(socket: &mut Socket, address: IpAddr, index: Option<u32>) -> Result<Option<FoundRoute>, NetlinkError> {
-    let destination = RouteAddress::from(address);
     let mut question = RouteMessage::default();
     question.header.address_family = family(address);
     question.header.destination_prefix_length = IpNetwork::from(address).prefix();
     question.header.flags = RouteFlags::FibMatch;
-    question.attributes.push(RouteAttribute::Destination(destination.clone()));
+    question.attributes.push(RouteAttribute::Destination(address.into()));
     question.attributes.extend(index.map(RouteAttribute::Oif));
-    let answer = match socket.get(RouteNetlinkMessage::GetRoute(question.clone())) {
-        Ok(RouteNetlinkMessage::NewRoute(answer)) => answer,
-        Ok(other) => return Err(NetlinkError::Unexpected(format!("{other:?} instead of a route"))),
-        // No entry, or one that drops packets: the kernel answers with the error a sender would get.
-        Err(NetlinkError::Refused { .. }) => return Ok(None),
-        Err(error) => return Err(error),
+    let Some(answer) = found(socket, &question)? else {
+        return Ok(None);
     };
     let exact = answer.header.destination_prefix_length == question.header.destination_prefix_length
         && answer.header.table == RouteHeader::RT_TABLE_MAIN
-        && answer.attributes.contains(&RouteAttribute::Destination(destination));
-    let interface = answer.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Oif(found) => Some(*found),
-        _ => None,
-    });
-    Ok(interface
+        && answer.destination == Some(address);
+    Ok(answer
+        .index
         .filter(|found| exact && index.is_none_or(|index| index == *found))
         .map(|index| FoundRoute { index, scope: answer.header.scope }))
 }

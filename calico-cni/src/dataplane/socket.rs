@@ -4,10 +4,10 @@
 //! before `recv` has to wait.
 
 use netlink_packet_core::{
-    ErrorMessage, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NlasIterator,
+    DecodeError, Emitable, ErrorMessage, NLA_HEADER_SIZE, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR,
+    NLM_F_EXCL, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlaBuffer,
+    NlasIterator,
 };
-use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::errno::Errno;
 
@@ -44,6 +44,12 @@ pub enum NetlinkError {
     Unexpected(String),
 }
 
+impl From<DecodeError> for NetlinkError {
+    fn from(error: DecodeError) -> NetlinkError {
+        NetlinkError::Unexpected(error.to_string())
+    }
+}
+
 impl NetlinkError {
     /// Whether the kernel refused with this error number.
     pub fn is(&self, expected: Errno) -> bool {
@@ -71,19 +77,20 @@ impl Socket {
         Ok(Socket { socket, sequence: 0, received: Vec::with_capacity(RECEIVE_BUFFER) })
     }
 
-    /// Has the kernel make something that must not exist yet (`NLM_F_CREATE | NLM_F_EXCL`).
-    pub fn create(&mut self, message: RouteNetlinkMessage) -> Result<(), NetlinkError> {
-        self.exchange(message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
+    /// Has the kernel make something that must not exist yet (`NLM_F_CREATE | NLM_F_EXCL`). `kind`, here and below, is
+    /// one of the `RTM_` constants of `linux/rtnetlink.h`.
+    pub fn create(&mut self, kind: u16, message: &dyn Emitable) -> Result<(), NetlinkError> {
+        self.exchange(kind, message, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL).map(drop)
     }
 
     /// Has the kernel change or remove something that exists.
-    pub fn change(&mut self, message: RouteNetlinkMessage) -> Result<(), NetlinkError> {
-        self.exchange(message, NLM_F_ACK).map(drop)
+    pub fn change(&mut self, kind: u16, message: &dyn Emitable) -> Result<(), NetlinkError> {
+        self.exchange(kind, message, NLM_F_ACK).map(drop)
     }
 
-    /// Reads one object.
-    pub fn get(&mut self, message: RouteNetlinkMessage) -> Result<RouteNetlinkMessage, NetlinkError> {
-        let answers = self.exchange(message, NLM_F_ACK)?;
+    /// Reads one object: its fixed header, then its [`attributes`].
+    pub fn get(&mut self, kind: u16, message: &dyn Emitable) -> Result<Vec<u8>, NetlinkError> {
+        let answers = self.exchange(kind, message, NLM_F_ACK)?;
         answers
             .into_iter()
             .next()
@@ -92,25 +99,26 @@ impl Socket {
 
     /// Reads a list, a few times anew where it changes meanwhile. Ask only for lists the kernel can narrow to one link: those of the whole host grow with the number
     /// of containers.
-    pub fn list(&mut self, message: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    pub fn list(&mut self, kind: u16, message: &dyn Emitable) -> Result<Vec<Vec<u8>>, NetlinkError> {
         let mut tries = 1;
         loop {
-            match self.exchange(message.clone(), NLM_F_DUMP) {
+            match self.exchange(kind, message, NLM_F_DUMP) {
                 Err(NetlinkError::Interrupted) if tries < LIST_TRIES => tries += 1,
                 answer => return answer,
             }
         }
     }
 
-    fn exchange(&mut self, message: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>, NetlinkError> {
+    fn exchange(&mut self, kind: u16, message: &dyn Emitable, flags: u16) -> Result<Vec<Vec<u8>>, NetlinkError> {
         self.sequence += 1;
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST | flags;
         header.sequence_number = self.sequence;
-        let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-        request.finalize();
-        let mut bytes = vec![0; request.buffer_len()];
-        request.serialize(&mut bytes);
+        header.message_type = kind;
+        let mut bytes = vec![0; HEADER_LENGTH + message.buffer_len()];
+        header.length = bytes.len() as u32;
+        header.emit(&mut bytes);
+        message.emit(&mut bytes[HEADER_LENGTH..]);
         uninterrupted(|| self.socket.send(&bytes, 0))?;
 
         let mut answers = Vec::new();
@@ -120,8 +128,7 @@ impl Socket {
             uninterrupted(|| self.socket.recv(&mut self.received, 0))?;
             let mut rest = &self.received[..];
             while !rest.is_empty() {
-                let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                    .map_err(|error| NetlinkError::Unexpected(error.to_string()))?;
+                let answer = NetlinkMessage::<Body>::deserialize(rest)?;
                 let aligned = (answer.header.length as usize).next_multiple_of(4);
                 rest = rest.get(aligned..).unwrap_or_default();
                 // What is left of an earlier request that failed half way.
@@ -130,7 +137,9 @@ impl Socket {
                 }
                 interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
                 match answer.payload {
-                    NetlinkPayload::InnerMessage(message) => answers.push(message),
+                    NetlinkPayload::InnerMessage(Body(bytes)) if answer.header.message_type == answer_to(kind) => {
+                        answers.push(bytes);
+                    }
                     NetlinkPayload::Error(error) if error.code.is_some() => return Err(refusal(&error)),
                     NetlinkPayload::Done(done) if done.code != 0 => {
                         return Err(NetlinkError::Refused {
@@ -140,11 +149,41 @@ impl Socket {
                     }
                     NetlinkPayload::Done(_) if interrupted => return Err(NetlinkError::Interrupted),
                     NetlinkPayload::Error(_) | NetlinkPayload::Done(_) => return Ok(answers),
-                    other => return Err(NetlinkError::Unexpected(format!("{other:?}"))),
+                    _ => {
+                        let other = answer.header.message_type;
+                        return Err(NetlinkError::Unexpected(format!("kind {other} to a request of kind {kind}")));
+                    }
                 }
             }
         }
     }
+}
+
+/// What follows the header of an answer. It is not decoded into `RouteNetlinkMessage`: that would link the decoders of
+/// every kind of link, tunnel and traffic class, 0.6 MiB, and an attribute that nobody asked for could fail.
+struct Body(Vec<u8>);
+
+impl NetlinkDeserializable for Body {
+    type Error = DecodeError;
+
+    fn deserialize(_: &NetlinkHeader, body: &[u8]) -> Result<Body, DecodeError> {
+        Ok(Body(body.to_vec()))
+    }
+}
+
+/// The kernel numbers the requests about each kind of object alike: NEW, DEL, GET, SET. It answers GET with NEW.
+fn answer_to(request: u16) -> u16 {
+    request & !3
+}
+
+/// The attributes of an answer, with their kinds, or of an attribute that nests others (`header` 0).
+pub fn attributes<'a>(bytes: &'a [u8], header: usize) -> Result<Vec<(u16, &'a [u8])>, NetlinkError> {
+    let attribute = |attribute: NlaBuffer<&'a [u8]>| {
+        let (kind, length) = (attribute.kind(), attribute.value_length());
+        (kind, &attribute.into_inner()[NLA_HEADER_SIZE..][..length])
+    };
+    let attributes = NlasIterator::new(bytes.get(header..).unwrap_or_default());
+    Ok(attributes.map(|found| found.map(attribute)).collect::<Result<_, _>>()?)
 }
 
 fn uninterrupted(mut call: impl FnMut() -> std::io::Result<usize>) -> Result<usize, NetlinkError> {
@@ -167,4 +206,23 @@ fn refusal(error: &ErrorMessage) -> NetlinkError {
         .map(|text| format!(": {}", text.trim_end_matches('\0')))
         .unwrap_or_default();
     NetlinkError::Refused { errno: Errno::from_raw(error.raw_code().saturating_neg()), text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_follow_the_header_and_must_be_whole() {
+        let answer = [&[9; 8][..], &[6, 0, 3, 0, b'c', 0, 0, 0], &[8, 0, 18, 0x80, 4, 0, 7, 0]].concat();
+        let expected: Vec<(u16, &[u8])> = vec![(3, b"c\0"), (18, &[4, 0, 7, 0])];
+        assert_eq!(attributes(&answer, 8).unwrap(), expected);
+        assert_eq!(attributes(expected[1].1, 0).unwrap(), vec![(7, &[][..])]);
+        assert_eq!(attributes(&answer[..8], 8).unwrap(), vec![]);
+
+        for length in [3, 9] {
+            let broken = [length, 0, 3, 0, 1, 2, 3, 4];
+            assert!(matches!(attributes(&broken, 0), Err(NetlinkError::Unexpected(_))), "{length}");
+        }
+    }
 }

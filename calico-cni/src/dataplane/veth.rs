@@ -2,14 +2,18 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 
-use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_core::{Emitable, parse_i32};
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
 use netlink_packet_route::nsid::{NsidAttribute, NsidMessage};
+use nix::libc::{RTM_GETNSID, RTM_NEWLINK};
 
 use super::Link;
 use super::links::{self, FoundLink};
 use super::namespace::Namespace;
-use super::socket::{NetlinkError, Socket};
+use super::socket::{NetlinkError, Socket, attributes};
+
+/// `NETNSA_NSID` of `linux/net_namespace.h`.
+const NAMESPACE_ID: u16 = 1;
 
 /// The MAC address of every host end. All containers share it, so a container's neighbour entry for its gateway stays
 /// true when it moves to another host.
@@ -30,7 +34,7 @@ pub fn create(container: &mut Socket, host: &Namespace, link: &Link) -> Result<(
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(host_end))),
     ]));
-    container.create(RouteNetlinkMessage::NewLink(pair))
+    container.create(RTM_NEWLINK, &pair)
 }
 
 /// What both ends have, of a veth or a netkit pair.
@@ -74,13 +78,8 @@ pub fn host_end(
 fn namespace_id(socket: &mut Socket, namespace: RawFd) -> Result<Option<i32>, NetlinkError> {
     let mut question = NsidMessage::default();
     question.attributes.push(NsidAttribute::Fd(namespace as u32));
-    match socket.get(RouteNetlinkMessage::GetNsId(question))? {
-        RouteNetlinkMessage::NewNsId(answer) => {
-            Ok(answer.attributes.into_iter().find_map(|attribute| match attribute {
-                NsidAttribute::Id(id) if id >= 0 => Some(id),
-                _ => None,
-            }))
-        }
-        other => Err(NetlinkError::Unexpected(format!("{other:?} instead of a namespace number"))),
-    }
+    let answer = socket.get(RTM_GETNSID, &question)?;
+    let id = attributes(&answer, question.header.buffer_len())?.into_iter().find(|(kind, _)| *kind == NAMESPACE_ID);
+    let id = id.map(|(_, value)| parse_i32(value)).transpose()?;
+    Ok(id.filter(|id| *id >= 0))
 }
