@@ -1,5 +1,5 @@
-# The few names a newcomer needs. `make demo`, `make test` and `make bench` install what they miss, where they may; the
-# others say which command is missing.
+# The few names a newcomer needs. `make demo`, `make cluster`, `make test` and `make bench` install what they miss, where
+# they may; the others say which command is missing.
 
 TARGET := x86_64-unknown-linux-musl
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
@@ -42,18 +42,19 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo test bench servers lint fuzz deps deps-lint deps-fuzz
+.PHONY: help build demo cluster test bench servers lint fuzz deps deps-lint deps-fuzz
 .PHONY: check-datastore check-rust check-build check-root check-lint check-fuzz
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up; also DATASTORE=etcd (root)'
+	@echo 'make cluster    runs a Kubernetes control plane to play with, in namespaces of its own, until Ctrl-C (root)'
 	@echo 'make test       runs all tests (root)'
 	@echo 'make bench      times ADD and DEL; PLUGINS="bin /opt/cni/bin" compares folders of plugins (root)'
 	@echo 'make build      leaves the static executables in bin/'
 	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
 	@echo 'make fuzz       throws random inputs at what reads stored data, $(SECONDS) s for each of: $(FUZZ_TARGETS); also SECONDS=600'
-	@echo 'make deps       installs what build, demo, test and bench need (Debian, root)'
+	@echo 'make deps       installs what build, demo, cluster, test and bench need (Debian, root)'
 	@echo 'make deps-lint  builds cargo-deny, which only lint needs'
 	@echo 'make deps-fuzz  builds cargo-fuzz and installs g++ (Debian, root), which only fuzz needs'
 
@@ -85,7 +86,7 @@ deps-fuzz: check-rust
 	@cargo fuzz --version 2>/dev/null | grep -qF ' $(CARGO_FUZZ)' || \
 	    { echo 'deps-fuzz: building cargo-fuzz $(CARGO_FUZZ)'; cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ); }
 
-# demo, test and bench are one command on a fresh machine: they install for themselves where that is possible.
+# demo, cluster, test and bench are one command on a fresh machine: they install for themselves where that is possible.
 ifeq ($(shell id -u)$(shell command -v apt-get >/dev/null && echo apt),0apt)
 AUTO_DEPS := deps
 endif
@@ -225,6 +226,10 @@ check-datastore:
 demo: check-datastore $(AUTO_DEPS) check-root build $(if $(filter etcd,$(DATASTORE)),$(ETCD))
 	@cargo build --locked -p e2e --bin demo
 	@DATASTORE='$(DATASTORE)' $(or $(CARGO_TARGET_DIR),target)/debug/demo
+
+cluster: $(AUTO_DEPS) check-root $(ETCD) $(KUBERNETES)
+	@cargo build --quiet --locked -p e2e --bin cluster
+	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster
 
 # Both halves of the pipe matter: the tests' own status and the totals.
 test: $(AUTO_DEPS) check-root build servers

@@ -50,13 +50,16 @@ pub struct Client {
 
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
-    wire: Child,
+    wire: Wire,
 }
 
-impl Drop for Connection {
+/// The process whose stdin and stdout are a connection.
+struct Wire(Child);
+
+impl Drop for Wire {
     fn drop(&mut self) {
-        let _ = self.wire.kill();
-        let _ = self.wire.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -175,7 +178,7 @@ impl Client {
     ) -> Result<(u16, Bytes), String> {
         let usable = match connection {
             // The wire ends when the server has closed its side, which hyper sees only when it is used.
-            Some(Connection { sender, wire }) => matches!(wire.try_wait(), Ok(None)) && sender.ready().await.is_ok(),
+            Some(Connection { sender, wire }) => matches!(wire.0.try_wait(), Ok(None)) && sender.ready().await.is_ok(),
             None => false,
         };
         if !usable {
@@ -195,7 +198,7 @@ impl Client {
         let mut command = Command::new(program);
         command.env_clear().args(arguments).stderr(Stdio::null());
         command.stdin(theirs.try_clone().expect("a socket can be duplicated")).stdout(theirs);
-        let wire = command.spawn().expect("nsenter can be started");
+        let wire = Wire(command.spawn().expect("nsenter can be started"));
         // The child has its own copies; with ours open, its end would not be seen.
         drop(command);
         ours.set_nonblocking(true).expect("a socket can be made so");
