@@ -1,6 +1,8 @@
 //! What the API server was asked for, as its audit log says.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde_json::Value;
@@ -17,6 +19,9 @@ rules:
   users: ['system:apiserver', 'system:kube-controller-manager', 'system:kube-scheduler']
 - level: Metadata
 ";
+
+/// More bytes than any line of the log has.
+const LONGEST_LINE: u64 = 1 << 20;
 
 /// A request that has been answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +44,14 @@ pub struct Event {
 
 /// A moment: what was asked for before it is left out.
 #[derive(Debug, Clone, Copy)]
-pub struct Mark(usize);
+pub struct Mark(u64);
 
 /// This moment.
 pub(super) fn mark(log: &Path) -> Mark {
-    Mark(read(log).len())
+    let length = std::fs::metadata(log).map_or(0, |data| data.len());
+    // A line that is being written counts as not yet written.
+    let before = length.saturating_sub(LONGEST_LINE);
+    Mark(before + read(log, before).len() as u64)
 }
 
 /// What has been asked for since a moment, in the order in which it came. Waits for the end of what has begun: the
@@ -51,17 +59,21 @@ pub(super) fn mark(log: &Path) -> Mark {
 pub(super) fn since(log: &Path, mark: Mark) -> Vec<Event> {
     let mut events = None;
     until("every request that has come is answered", || {
-        events = finished(&read(log)[mark.0..]);
+        events = finished(&String::from_utf8_lossy(&read(log, mark.0)));
         events.is_some()
     });
     events.unwrap_or_default()
 }
 
-/// The log as far as its lines are complete.
-fn read(log: &Path) -> String {
+/// The log from a place on, as far as its lines are complete.
+fn read(log: &Path, from: u64) -> Vec<u8> {
+    let mut text = Vec::new();
     // It is created with its first line.
-    let mut text = std::fs::read_to_string(log).unwrap_or_default();
-    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    if let Ok(mut file) = File::open(log) {
+        let read = file.seek(SeekFrom::Start(from)).and_then(|_| file.read_to_end(&mut text));
+        read.unwrap_or_else(|e| panic!("{}: {e}", log.display()));
+    }
+    text.truncate(text.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1));
     text
 }
 

@@ -28,6 +28,7 @@ use crate::etcd::{Etcd, Options};
 use crate::executables::TOOL_PATH;
 use crate::host::Host;
 use crate::lan::SERVERS;
+use crate::place::Place;
 use crate::proxy::{Faults, Proxy};
 use crate::servers;
 
@@ -36,6 +37,9 @@ use processes::{Files, PORT};
 
 /// The service account that the plugin's kubeconfig is for, in `kube-system`.
 pub const PLUGIN_ACCOUNT: &str = "calico-cni-plugin";
+
+/// Where the fixture's own clients reach the API server, apart from all others.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What kind of control plane to start. By default there is the API server alone, and in it what the plugin needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,11 +86,13 @@ impl ControlPlane {
         // Its keys are the API server's.
         etcd.end_unaudited();
         let host = etcd.servers();
+        // What a client of ours writes arrives in small parts, the last of which would wait for an acknowledgement.
+        host.ip("route replace local 127.0.0.1 dev lo table local scope host src 127.0.0.1 quickack 1");
         let files = Files::create(host.folder().join("control-plane"));
         let api_server = Mutex::new(files.api_server(host, &etcd.endpoint(0)));
         let server = format!("https://{}:{PORT}", SERVERS[0]);
         let admin_kubeconfig = kubeconfig::with_certificate(files.folder(), "admin", &server, &files.admin);
-        let admin = Client::new(host, SERVERS[0], PORT, &files.admin, &Credentials::Certificate);
+        let admin = Client::new(host, LOOPBACK, PORT, &files.admin, &Credentials::Certificate);
         let mut plane = ControlPlane {
             controllers: Vec::new(),
             api_server,
@@ -154,11 +160,11 @@ impl ControlPlane {
         kubeconfig::with_token(self.files.folder(), name, server, self.authority(), &token)
     }
 
-    /// A new token of a service account, good for an hour.
+    /// A new token of a service account, good for a day.
     pub fn token_of(&self, namespace: &str, account: &str) -> String {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let request = json!({
-            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"expirationSeconds": 3600}
+            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "spec": {"expirationSeconds": 86400}
         });
         let answer = self.admin.create(&path, &request).unwrap_or_else(|e| panic!("{path}: {e}"));
         answer["status"]["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
@@ -181,7 +187,7 @@ impl ControlPlane {
     /// A connection of a service account.
     pub fn client_of(&self, namespace: &str, account: &str) -> Client {
         let token = self.token_of(namespace, account);
-        Client::new(self.etcd.servers(), SERVERS[0], PORT, &self.files.admin, &Credentials::Token(&token))
+        Client::new(self.etcd.servers(), LOOPBACK, PORT, &self.files.admin, &Credentials::Token(&token))
     }
 
     /// Runs `kubectl` as administrator, which must succeed, and returns its stdout.
