@@ -24,3 +24,6 @@ mod yaml;
 pub use cluster::Cluster;
 pub use settings::Settings;
 pub use store::Kubernetes;
+
+#[cfg(test)]
+mod tests;
