@@ -37,7 +37,7 @@ pub struct Client {
     /// Held while the credentials are read anew.
     renewing: Mutex<()>,
     /// What went wrong last, until something goes well.
-    trouble: RefCell<Option<String>>,
+    trouble: RefCell<Option<Trouble>>,
 }
 
 /// What became of one attempt.
@@ -72,9 +72,10 @@ impl Client {
         match deadline.bound(client.reach()).await {
             Some(reached) => reached?,
             None => {
-                let last = client.trouble.borrow_mut().take().unwrap_or_else(|| "no answer".to_owned());
-                let text = format!("{last}; gave up after {:.1?}", deadline.limit);
-                return Err(client.unreached(Trouble::passing(text, &client.session().access)));
+                let last = client.trouble.borrow_mut().take();
+                let last = last.unwrap_or_else(|| Trouble::passing("no answer".to_owned(), &client.session().access));
+                let text = format!("{}; gave up after {:.1?}", last.text, deadline.limit);
+                return Err(client.unreached(Trouble { text, ..last }));
             }
         }
         Ok(client)
@@ -92,7 +93,7 @@ impl Client {
                     return Ok(());
                 }
                 Err(trouble) if trouble.is_final => return Err(self.unreached(trouble)),
-                Err(trouble) => self.note(&trouble.text),
+                Err(trouble) => self.note(trouble),
             }
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE.1);
@@ -103,8 +104,8 @@ impl Client {
         self.session.borrow().clone()
     }
 
-    fn note(&self, text: &str) {
-        *self.trouble.borrow_mut() = Some(text.to_owned());
+    fn note(&self, trouble: Trouble) {
+        *self.trouble.borrow_mut() = Some(trouble);
     }
 
     fn unreached(&self, trouble: Trouble) -> Error {
@@ -125,7 +126,7 @@ impl Client {
     /// Which API this is, for messages, and what is wrong with it.
     pub fn name(&self) -> String {
         match &*self.trouble.borrow() {
-            Some(trouble) => format!("{} ({trouble})", self.plain_name()),
+            Some(trouble) => format!("{} ({})", self.plain_name(), trouble.text),
             None => self.plain_name(),
         }
     }
@@ -168,7 +169,7 @@ impl Client {
                     }
                     status @ (429 | 500 | 502..=504) => {
                         let text = format!("{status} {}", refusal::message(&reply.body));
-                        self.note(&text);
+                        self.note(Trouble::passing(text.clone(), &session.access));
                         // Others may have been processed in part.
                         let is_unprocessed = status == 429 || status == 503 && wanted.is_some();
                         if !call.is_read() && !is_unprocessed {
@@ -182,13 +183,13 @@ impl Client {
                     }
                 },
                 Attempt::Unconnected(trouble) => {
-                    self.note(&trouble.text);
                     if trouble.is_final || !call.is_read() && begun.elapsed() >= TIME {
                         return Err(self.unreached(trouble).into());
                     }
+                    self.note(trouble);
                 }
                 Attempt::Broken(broken) => {
-                    self.note(&broken.text);
+                    self.note(Trouble::passing(broken.text.clone(), &session.access));
                     if !call.is_read() && !broken.is_unprocessed {
                         let text = format!("the answer of {} was lost: {}", self.plain_name(), broken.text);
                         return Err(Failure::Lost(text));

@@ -54,8 +54,13 @@ pub struct Lines {
 pub enum Line<'a> {
     /// One of HTTP/2, with its number.
     Shared(u64, http2::SendRequest<Body>),
-    /// One of HTTP/1.1, and the room that it takes.
-    Single(http1::SendRequest<Body>, Option<SemaphorePermit<'a>>),
+    /// One of HTTP/1.1.
+    Single {
+        /// The connection.
+        sender: http1::SendRequest<Body>,
+        /// The room that it takes.
+        _room: Option<SemaphorePermit<'a>>,
+    },
 }
 
 /// Why a request has no answer.
@@ -90,9 +95,9 @@ impl Lines {
             if self.is_single.get() {
                 let room = self.room.acquire().await.ok();
                 return match self.rested().await {
-                    Some(sender) => Ok(Line::Single(sender, room)),
+                    Some(sender) => Ok(Line::Single { sender, _room: room }),
                     None => match self.open(access).await? {
-                        Line::Single(sender, _) => Ok(Line::Single(sender, room)),
+                        Line::Single { sender, .. } => Ok(Line::Single { sender, _room: room }),
                         shared => Ok(shared),
                     },
                 };
@@ -101,7 +106,7 @@ impl Lines {
             // Another request may have opened it meanwhile, or learned that there is none to share.
             if self.shared().is_none() && !self.is_single.get() {
                 return match self.open(access).await? {
-                    Line::Single(sender, _) => Ok(Line::Single(sender, self.room.try_acquire().ok())),
+                    Line::Single { sender, .. } => Ok(Line::Single { sender, _room: self.room.try_acquire().ok() }),
                     shared => Ok(shared),
                 };
             }
@@ -159,14 +164,14 @@ impl Lines {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async { drop(connection.await) });
         self.is_single.set(true);
-        Ok(Line::Single(sender, None))
+        Ok(Line::Single { sender, _room: None })
     }
 
     /// Sends a request over a connection, and waits for the beginning of its answer.
     pub async fn send(&self, line: &mut Line<'_>, request: Request<Body>) -> Result<Response<Incoming>, Broken> {
         let sent = match line {
             Line::Shared(_, sender) => sender.try_send_request(request).await,
-            Line::Single(sender, _) => sender.try_send_request(request).await,
+            Line::Single { sender, .. } => sender.try_send_request(request).await,
         };
         sent.map_err(|mut failed| {
             let is_unsent = failed.take_message().is_some();
@@ -190,7 +195,7 @@ impl Lines {
 
     /// Gives a connection back whose answer is complete.
     pub fn rest(&self, line: Line<'_>) {
-        if let Line::Single(sender, _) = line {
+        if let Line::Single { sender, .. } = line {
             self.idle.borrow_mut().push(sender);
         }
     }
