@@ -63,10 +63,13 @@ impl Access {
     }
 }
 
+/// Looks a variable of the environment up.
+type Variables = dyn Fn(&str) -> Option<String>;
+
 /// What is found outside of the settings.
 pub struct Surroundings {
-    /// A variable of the environment.
-    pub variable: Box<dyn Fn(&str) -> Option<String>>,
+    /// The environment.
+    pub variable: Box<Variables>,
     /// The folder of a pod's service account.
     pub service_account: PathBuf,
 }

@@ -3,7 +3,7 @@
 mod server;
 mod sources;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -210,12 +210,21 @@ async fn an_api_root_without_tls_is_reached_too() {
 #[tokio::test]
 async fn a_server_that_leaves_is_connected_again() {
     for method in [Method::Get, Method::Put] {
-        let kind = Kind { protocols: vec!["h2"], leaves_once: true, ..Kind::default() };
-        let setup = Setup::of(kind, |_| answers(200, "{}")).await;
-        let client = setup.client().await;
-        // Not processed: a write is sent again too.
-        assert_eq!(client.send(&write(method)).await.expect("a reply").status, 200, "{method:?}");
-        assert_eq!((setup.server.connected(), setup.server.lines().len()), (2, 1), "{method:?}");
+        for last in [0, 1] {
+            let kind = Kind { protocols: vec!["h2"], leaves_after: Some(last), ..Kind::default() };
+            let setup = Setup::of(kind, |_| answers(200, "{}")).await;
+            let client = setup.client().await;
+            let reply = client.send(&write(method)).await;
+            // What was not processed is written again too.
+            if method == Method::Get || last == 0 {
+                assert_eq!(reply.expect("a reply").status, 200, "{method:?} {last}");
+                assert_eq!(setup.server.lines().len(), 1, "{method:?} {last}");
+            } else {
+                lost(reply);
+                assert_eq!(setup.server.lines().len(), 0);
+                client.send(&Call::get(NODE)).await.expect("a reply");
+            }
+        }
     }
 }
 
@@ -296,7 +305,8 @@ async fn an_overloaded_server_is_left_alone_for_as_long_as_it_wants() {
 
 #[tokio::test]
 async fn a_new_token_in_the_kubeconfig_is_taken() {
-    let rotated: std::sync::Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>> = std::sync::Arc::default();
+    type Rotation = Box<dyn FnOnce() + Send>;
+    let rotated: Arc<Mutex<Option<Rotation>>> = Arc::default();
     let rotate = rotated.clone();
     let mut setup = Setup::new(&["h2"], move |asked| {
         if let Some(rotate) = rotate.lock().expect("no panic").take() {

@@ -118,8 +118,9 @@ pub struct Kind {
     pub protocols: Vec<&'static str>,
     /// The authority of its clients, if they must have certificates.
     pub clients: Option<String>,
-    /// Whether it ends the first connection by GOAWAY, once a request has come.
-    pub leaves_once: bool,
+    /// Whether it ends the first connection by GOAWAY, once a request has come, and which stream it says was the last that
+    /// it processed. The request has the number 1.
+    pub leaves_after: Option<u8>,
 }
 
 /// A server, until the test ends.
@@ -144,7 +145,7 @@ impl Server {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, asked, rule) = (acceptor.clone(), asked.clone(), rule.clone());
-                let leaves = kind.leaves_once && number == 0;
+                let leaves = kind.leaves_after.filter(|_| number == 0);
                 tokio::spawn(async move {
                     let (stream, is_http2): (Box<dyn Stream>, bool) = match acceptor {
                         None => (Box::new(stream), false),
@@ -155,9 +156,9 @@ impl Server {
                         }
                     };
                     match (leaves, is_http2) {
-                        (true, _) => leave(stream).await,
-                        (false, true) => serve_http2(stream, asked, rule).await,
-                        (false, false) => serve_http1(stream, asked, rule).await,
+                        (Some(last), _) => leave(stream, last).await,
+                        (None, true) => serve_http2(stream, asked, rule).await,
+                        (None, false) => serve_http1(stream, asked, rule).await,
                     }
                 });
             }
@@ -262,8 +263,8 @@ async fn answer_http2(
     }
 }
 
-/// Waits for a request, and leaves with a GOAWAY that says that it was not processed.
-async fn leave(mut stream: Box<dyn Stream>) {
+/// Waits for a request, and leaves with a GOAWAY.
+async fn leave(mut stream: Box<dyn Stream>, last: u8) {
     let mut preface = [0; 24];
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     if stream.read_exact(&mut preface).await.is_err() || stream.write_all(&settings).await.is_err() {
@@ -284,10 +285,10 @@ async fn leave(mut stream: Box<dyn Stream>) {
             break;
         }
     }
-    let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0];
     let _ = stream.write_all(&goaway).await;
-    let _ = stream.flush().await;
-    // It is the client's turn to close.
+    let _ = stream.shutdown().await;
+    // What is closed with something unread is reset, and then the GOAWAY may be lost.
     let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
 }
 
