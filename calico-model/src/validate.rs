@@ -135,6 +135,7 @@ fn check_endpoint(endpoint: &WorkloadEndpoint) -> Result<(), Broken> {
         ("Node", &spec.node),
         ("Pod", &spec.pod),
         ("Endpoint", &spec.endpoint),
+        ("ServiceAccountName", &spec.service_account_name),
     ] {
         if !value.is_empty() && !is_dns_subdomain(value) {
             return Err(Tag::Name.broken(field, value));
@@ -154,7 +155,8 @@ fn check_endpoint(endpoint: &WorkloadEndpoint) -> Result<(), Broken> {
     if !spec.mac.is_empty() && !is_mac(&spec.mac) {
         return Err(Tag::Mac.broken("MAC", &spec.mac));
     }
-    check_addresses(spec)
+    check_addresses(spec)?;
+    check_ports(spec)
 }
 
 /// The name says which node, workload and interface the endpoint is of, and must say what the content does.
@@ -208,7 +210,7 @@ fn check_metadata(metadata: &Metadata) -> Result<(), Broken> {
     Err(Broken { field, value: go_map(&metadata.labels), reason, rule: LABEL_RULE })
 }
 
-/// Each network is one address, and each translated address is one of them.
+/// Each network of the endpoint is one address, and each translated address is one of them.
 fn check_addresses(spec: &WorkloadEndpointSpec) -> Result<(), Broken> {
     let broken = |field: &str, value, reason: &str, rule| {
         Err(Broken { field: field.to_owned(), value, reason: reason.to_owned(), rule })
@@ -218,6 +220,11 @@ fn check_addresses(spec: &WorkloadEndpointSpec) -> Result<(), Broken> {
         match text.parse::<IpNetwork>() {
             Ok(network) if network == cidr::masked(&network) => networks.push(network),
             _ => return Err(Tag::Net.broken(format!("IPNetworks[{index}]"), text)),
+        }
+    }
+    for (index, text) in spec.allow_spoofed_source_prefixes.iter().enumerate() {
+        if text.parse::<IpNetwork>().is_err() {
+            return Err(Tag::Net.broken(format!("AllowSpoofedSourcePrefixes[{index}]"), text));
         }
     }
     if networks.iter().any(|network| network.prefix() != cidr::version(network).bits()) {
@@ -240,6 +247,19 @@ fn check_addresses(spec: &WorkloadEndpointSpec) -> Result<(), Broken> {
         }
     }
     Ok(())
+}
+
+/// A port has a name or is reached through the host: for anything else there is no use.
+fn check_ports(spec: &WorkloadEndpointSpec) -> Result<(), Broken> {
+    let useless = spec.ports.iter().position(|port| port.name.is_empty() && port.host_port == 0);
+    useless.map_or(Ok(()), |index| {
+        Err(Broken {
+            field: format!("Ports[{index}]"),
+            value: spec.ports[index].port.to_string(),
+            reason: "port has neither a name nor a host port".to_owned(),
+            rule: "a port of an endpoint has a name or a number on the host",
+        })
+    })
 }
 
 fn check_profile(profile: &Profile) -> Result<(), Broken> {
@@ -311,6 +331,7 @@ impl fmt::Display for IpNat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoint::EndpointPort;
     use crate::resource::{ProfileSpec, Resource};
 
     fn endpoint() -> WorkloadEndpoint {
@@ -346,7 +367,7 @@ mod tests {
     fn each_rule_of_endpoints() {
         type Spoil = fn(&mut WorkloadEndpoint);
         let name_tag = |field: &str| format!("Reason: failed to validate Field: {field} because of Tag: name ");
-        let cases: [(Spoil, &str, &str, &str); 21] = [
+        let cases: [(Spoil, &str, &str, &str); 24] = [
             (
                 |e| e.metadata.name = "bad".into(),
                 "Name",
@@ -462,6 +483,27 @@ mod tests {
                 "IPNATs",
                 "[{10.0.0.1/32 1.2.3.4}]",
                 "invalid IP",
+            ),
+            (
+                |e| e.spec.service_account_name = "a_b".into(),
+                "ServiceAccountName",
+                "a_b",
+                &name_tag("ServiceAccountName"),
+            ),
+            (
+                |e| e.spec.allow_spoofed_source_prefixes = vec!["10.0.0.0/8".into(), "junk".into()],
+                "AllowSpoofedSourcePrefixes[1]",
+                "junk",
+                "Reason: failed to validate Field: AllowSpoofedSourcePrefixes[1] because of Tag: net ",
+            ),
+            (
+                |e| {
+                    let port = EndpointPort { port: 80, host_port: 80, ..EndpointPort::default() };
+                    e.spec.ports = vec![port.clone(), EndpointPort { host_port: 0, ..port }]
+                },
+                "Ports[1]",
+                "80",
+                "port has neither a name nor a host port",
             ),
         ];
         for (spoil, field, value, reason) in cases {

@@ -195,7 +195,7 @@ impl Spec for Block {
     fn read(mut self, _: Group, _: &RealMetadata, _: &mut Map<String, Value>) -> Result<(Key, bool, Object), String> {
         // Required in custom resources, without meaning, and unknown in etcd.
         if self.extra.get(STRICT_AFFINITY) != Some(&Value::Bool(true)) {
-            self.extra.remove(STRICT_AFFINITY);
+            self.extra.shift_remove(STRICT_AFFINITY);
         }
         Ok((Key::Block(cidr::masked(&self.cidr)), self.deleted, self.into()))
     }
