@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::time::Duration;
 
+use calico_datastore::kubernetes::{self, Cluster};
 use calico_datastore::{Datastore, Deadline, Timed};
 use cni_spec::error::code;
 use cni_spec::request::LONGEST_CONFIG;
 use cni_spec::{Answer, Error as CniError, Fields};
 
-use crate::config::wrong;
+use crate::config::{ClusterConf, wrong};
 use crate::datastore::DatastoreConf;
 use crate::error::Error;
 use crate::variables::Variables;
@@ -47,7 +48,8 @@ async fn test(stdin: &mut impl Read) -> Result<String, CniError> {
     }
     let config = serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
     let fields = Fields::of(&config, "").map_err(wrong)?;
-    let conf = DatastoreConf::read(&fields, &Variables::of_process())?;
+    let variables = Variables::of_process();
+    let conf = DatastoreConf::read(&fields, &variables)?;
 
     if let DatastoreConf::Local(path) = &conf
         && !path.exists()
@@ -55,8 +57,8 @@ async fn test(stdin: &mut impl Read) -> Result<String, CniError> {
         return Ok(format!("there is no store {} yet: the first ADD creates it\n", path.display()));
     }
     let deadline = Deadline::after(LIMIT);
-    let store = Timed::new(conf.open(deadline).await?, deadline);
-    let read = store.read(&[readiness::want()]).await;
+    let store = conf.open(deadline).await?;
+    let read = Timed::new(&store, deadline).read(&[readiness::want()]).await;
     let mut answers = read.map_err(|error| {
         let advice = match error {
             calico_datastore::Error::TimedOut { .. } => calico_datastore::Error::TIMEOUT_ADVICE,
@@ -65,5 +67,13 @@ async fn test(stdin: &mut impl Read) -> Result<String, CniError> {
         CniError::from(Error::ClusterInformation(error.to_string())).with_details(advice)
     })?;
     readiness::check(&mut answers)?;
+
+    let cluster = ClusterConf::read(&fields, &variables)?;
+    if cluster.is_configured {
+        // What runtimes ask pods of: only the file counts, as upstream has it.
+        let settings = kubernetes::Settings { kubeconfig: cluster.settings.kubeconfig, ..Default::default() };
+        let version = async { Cluster::open(&settings, &store, deadline).await?.version().await };
+        version.await.map_err(Error::Datastore)?;
+    }
     Ok(String::new())
 }

@@ -45,8 +45,6 @@ impl Call {
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// Whether the body is said to be JSON.
-    pub is_json: bool,
     /// The body, complete.
     pub body: Vec<u8>,
 }

@@ -254,7 +254,7 @@ async fn attempt(session: &Session, call: &Call) -> Attempt {
     }
     session.lines.rest(line);
     let wait = retry_after(&response);
-    Attempt::Answered(Reply { status: response.status().as_u16(), is_json: is_json(&response), body }, wait)
+    Attempt::Answered(Reply { status: response.status().as_u16(), body }, wait)
 }
 
 fn request(session: &Session, call: &Call, is_http2: bool) -> Result<hyper::Request<Body>, hyper::http::Error> {
@@ -282,10 +282,6 @@ fn request(session: &Session, call: &Call, is_http2: bool) -> Result<hyper::Requ
         request = request.header(CONTENT_TYPE, content_type);
     }
     request.body(Full::from(call.body.clone().unwrap_or_default()))
-}
-
-fn is_json(response: &Response<Incoming>) -> bool {
-    response.headers().get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"))
 }
 
 /// How long the server wants to be left alone.

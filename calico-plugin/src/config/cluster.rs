@@ -27,7 +27,7 @@ pub struct ClusterConf {
 impl ClusterConf {
     /// Reads what the configuration and the environment say. What `policy` has overrides the kubeconfig, and
     /// `kubernetes.k8s_api_root` overrides that.
-    pub(super) fn read(fields: &Fields<'_>, variables: &Variables) -> Result<ClusterConf, Error> {
+    pub(crate) fn read(fields: &Fields<'_>, variables: &Variables) -> Result<ClusterConf, Error> {
         let object = |key| fields.object(key).map_err(wrong);
         let (policy, kubernetes, features) = (object("policy")?, object("kubernetes")?, object("feature_control")?);
         let text = |of: &Option<Fields<'_>>, key| match of {

@@ -12,7 +12,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use super::{Call, Client, Failure, Method, Reply, Settings};
+use super::Settings;
+use super::call::{Call, Failure, Method, Reply};
+use super::client::Client;
 use crate::deadline::Deadline;
 use crate::error::Error;
 use server::{Asked, Authority, Does, Folder, Kind, Server, answers, kubeconfig, proxy};
@@ -109,7 +111,7 @@ async fn many_requests_share_one_connection() {
     }
     for (number, reply) in replies.into_iter().enumerate() {
         let reply = reply.await.expect("a reply");
-        assert_eq!((reply.status, reply.is_json), (200, true));
+        assert_eq!(reply.status, 200);
         assert_eq!(text(&reply), format!("\"GET /api/v1/nodes/n{number}\""));
     }
     assert_eq!(setup.server.connected(), 1);
