@@ -6,6 +6,7 @@ mod call;
 mod client;
 mod cluster;
 mod exec;
+mod guess;
 mod kubeconfig;
 mod lines;
 mod pods;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::api::{Api, Found, Written, encoded};
 use super::client::Client;
 use super::settings::Settings;
-use super::{pods, questions};
+use super::{guess, pods, questions};
 use crate::contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -23,8 +23,10 @@ use crate::error::Error;
 /// A connection to the Kubernetes API.
 pub struct Kubernetes {
     api: Rc<Api>,
-    /// The API group of the custom resources, once it is certain.
-    group: Cell<Option<Group>>,
+    /// The API group of the custom resources.
+    group: Cell<Group>,
+    /// Whether it is certain.
+    is_certain: Cell<bool>,
     /// What was read with objects and is not part of them, to be written back with them.
     known: RefCell<HashMap<Key, Known>>,
 }
@@ -38,10 +40,15 @@ pub(super) struct Known {
 }
 
 impl Kubernetes {
-    /// Connects. Without a `group`, the usual one is tried, and where that is absent, the server asked.
+    /// Connects. Without a `group`, the most likely one is tried, and where that is absent, the server asked.
     pub async fn open(settings: &Settings, group: Option<Group>, deadline: Deadline) -> Result<Kubernetes, Error> {
         let client = Client::connect(settings, deadline).await?;
-        Ok(Kubernetes { api: Rc::new(Api::new(client)), group: Cell::new(group), known: RefCell::default() })
+        Ok(Kubernetes {
+            api: Rc::new(Api::new(client)),
+            group: Cell::new(group.unwrap_or_else(guess::first)),
+            is_certain: Cell::new(group.is_some()),
+            known: RefCell::default(),
+        })
     }
 
     /// The API.
@@ -49,14 +56,14 @@ impl Kubernetes {
         &self.api
     }
 
-    /// The group to use; the usual one as long as none is certain.
+    /// The group to use.
     pub(super) fn group(&self) -> Group {
-        self.group.get().unwrap_or(Group::V1)
+        self.group.get()
     }
 
     /// Takes note that the group in use has answered for one of its types.
     pub(super) fn confirm_group(&self) {
-        self.group.set(Some(self.group()));
+        self.is_certain.set(true);
     }
 
     /// Where the group in use may be the wrong one: asks the server which groups it has, and answers whether that changes
@@ -70,7 +77,7 @@ impl Kubernetes {
         struct Named {
             name: String,
         }
-        if self.group.get().is_some() {
+        if self.is_certain.replace(true) {
             return false;
         }
         let groups = match self.api.get_shared::<Groups>("/apis").await {
@@ -79,8 +86,11 @@ impl Kubernetes {
         };
         let has = |group: Group| groups.iter().any(|named| group.api_version().split('/').next() == Some(&named.name));
         let found = if has(Group::V3) && !has(Group::V1) { Group::V3 } else { Group::V1 };
-        self.group.set(Some(found));
-        found != Group::V1
+        if found == self.group.replace(found) {
+            return false;
+        }
+        guess::keep(found);
+        true
     }
 
     /// The path of a custom resource; `None` for what is none.
