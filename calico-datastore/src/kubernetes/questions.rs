@@ -149,7 +149,8 @@ pub async fn ask(store: &Kubernetes, wants: &[Want]) -> Result<Answers, Error> {
         let of_group = || requests.iter().zip(&replies).filter(|(request, _)| request.is_custom());
         if of_group().any(|(_, reply)| matches!(reply, Reply::Entries(_))) {
             store.confirm_group();
-        } else if of_group().next().is_some() && store.changes_group().await {
+        } else if of_group().next().is_some() && (store.group() != group || store.changes_group().await) {
+            // Perhaps by another batch, meanwhile.
             continue;
         }
         let answer = |(want, request): (&Want, &Request)| {
