@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use calico_datastore::kubernetes::Cluster;
 use calico_datastore::{Datastore, Deadline, Expect, Store, Stored, Timed};
 use calico_ipam::plugin::{self, Call};
 use calico_ipam::{Inputs, ReleaseRequest};
@@ -48,6 +49,11 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             }
             let store = call.open().await?;
             let store = opened.get_or_init(|| store);
+            // Before the host lock, like the datastore: neither must hold up the calls that wait for the lock.
+            let cluster = match needs_cluster(&call, request)? {
+                true => Some(call.cluster(store, Deadline::after(call.conf.timeout)).await?),
+                false => None,
+            };
             let (lock, deadline) = match &done.delegate {
                 None => call.lock().await?,
                 Some(_) => call.lock_around_plugin().await?,
@@ -55,7 +61,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             let _ = held.set(lock);
             let id = call.ids.endpoint(&call.node, &request.ifname);
             let deadline = Cell::new(deadline);
-            Add { request, call: &call, id, store, deadline, link, done: &done }.run().await
+            Add { request, call: &call, id, store, cluster, deadline, link, done: &done }.run().await
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
         match &result {
@@ -94,6 +100,15 @@ fn accept<'a>(call: &'a Call, request: &'a Request) -> Result<(LinkSettings, Opt
     Ok((link, delegate))
 }
 
+/// Whether Kubernetes is asked for anything: for the pod, or for its node's pod CIDRs.
+fn needs_cluster(call: &Call, request: &Request) -> Result<bool, Error> {
+    if call.ids.pod.is_none() {
+        return Ok(false);
+    }
+    let placeholders = HostLocal::of(call, &request.config).map(|host_local| host_local.has_placeholders());
+    Ok(call.conf.has_kubernetes_policy() || placeholders.transpose()?.unwrap_or(false))
+}
+
 /// Without Kubernetes policy a network has a profile of its own, which cannot be kept in the Kubernetes API.
 fn check_policy(call: &Call) -> Result<(), Error> {
     if !matches!(call.conf.datastore, DatastoreConf::Kubernetes(..)) {
@@ -116,6 +131,8 @@ struct Add<'a> {
     call: &'a Call,
     id: EndpointId,
     store: &'a Store,
+    /// Kubernetes, where something is asked of it.
+    cluster: Option<Cluster>,
     deadline: Cell<Deadline>,
     link: LinkSettings,
     done: &'a Done<'a>,
@@ -214,12 +231,10 @@ impl Add<'_> {
 
     /// Reads the pod that the container is the sandbox of, and what it asks for, where Kubernetes policy says so.
     async fn read_pod(&self) -> Result<Option<PodWish>, Error> {
-        let Some(id) = self.call.ids.pod.as_ref().filter(|_| self.call.conf.has_kubernetes_policy()) else {
-            return Ok(None);
-        };
+        let id = self.call.ids.pod.as_ref().filter(|_| self.call.conf.has_kubernetes_policy());
+        let Some((id, cluster)) = id.zip(self.cluster.as_ref()) else { return Ok(None) };
         let phase = self.call.phase();
-        let cluster = self.call.cluster(self.store, self.deadline.get()).await?;
-        let (pod, namespace) = pod::read(&cluster, id).await?;
+        let (pod, namespace) = pod::read(&cluster.until(self.deadline.get()), id).await?;
         let wish = PodWish::of(self.call, &pod, &namespace)?;
         phase.end("read the pod", &[("pod", Text(&id.to_string()))]);
         Ok(Some(wish))
@@ -235,9 +250,9 @@ impl Add<'_> {
     ) -> Result<Success, Error> {
         if let Some(host_local) = host_local
             && host_local.has_placeholders()?
+            && let Some(cluster) = &self.cluster
         {
-            let cluster = self.call.cluster(self.store, self.deadline.get()).await?;
-            let cidrs = PodCidrs::of_node(self.call, &cluster).await?;
+            let cidrs = PodCidrs::of_node(self.call, &cluster.until(self.deadline.get())).await?;
             delegate.configure(host_local.with(&cidrs)?);
         } else if let Some(wish) = wish.filter(|wish| !wish.overrides.is_empty()) {
             delegate.configure(wish.configuration(&self.request.config));

@@ -30,6 +30,11 @@ impl Cluster {
         Ok(Cluster { api: Rc::new(Api::new(client)), deadline })
     }
 
+    /// The same until another deadline.
+    pub fn until(&self, deadline: Deadline) -> Cluster {
+        Cluster { api: self.api.clone(), deadline }
+    }
+
     /// A pod.
     pub async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, Error> {
         self.get(&pod_path(namespace, name)).await
