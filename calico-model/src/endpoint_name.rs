@@ -149,6 +149,12 @@ pub fn host_interface_of_container(container_id: &str) -> String {
     format!("cali{id}")
 }
 
+/// What the names of pods' host-side interfaces begin with: the first of those that `FELIX_INTERFACEPREFIX` lists, which is how
+/// the node agent is told, too.
+pub fn interface_prefix(setting: &str) -> &str {
+    setting.split(',').next().filter(|first| !first.is_empty()).unwrap_or("cali")
+}
+
 /// The host-side interface of a pod: the prefix and the first eleven digits of the SHA-1 of `<namespace>.<pod>`.
 pub fn host_interface_of_pod(prefix: &str, namespace: &str, pod: &str) -> String {
     let digest = sha1_smol::Sha1::from(format!("{namespace}.{pod}")).digest().to_string();
@@ -203,6 +209,10 @@ mod tests {
         assert_eq!(host_interface_of_pod("cali", "default", "nginx"), "calic440f455693");
         assert_eq!(host_interface_of_pod("cali", "test", "test-pod-1"), "cali618a041cd51");
         assert_eq!(host_interface_of_pod("cali", "default", "pod1"), "calice0906292e2");
+        assert_eq!(
+            [interface_prefix(""), interface_prefix("tap,cali"), interface_prefix(",x")],
+            ["cali", "tap", "cali"]
+        );
         assert_eq!(host_interface_of_container("abcdef0123456789"), "caliabcdef01234");
         assert_eq!(host_interface_of_container("c1"), "calic1");
     }

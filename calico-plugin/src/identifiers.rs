@@ -64,7 +64,8 @@ impl Identifiers {
             Some(pod) => pod.namespace.clone(),
             None => text("CNI_TEST_NAMESPACE").unwrap_or_else(|| "default".to_owned()),
         };
-        let prefix = interface_prefix(std::env::var("FELIX_INTERFACEPREFIX").unwrap_or_default());
+        let setting = std::env::var("FELIX_INTERFACEPREFIX").unwrap_or_default();
+        let prefix = endpoint_name::interface_prefix(&setting).to_owned();
         Ok(Identifiers { container_id: request.container_id.clone(), namespace, pod, address: text("IP"), prefix })
     }
 
@@ -115,14 +116,6 @@ impl Identifiers {
     }
 }
 
-/// What pods' host interfaces are called is the node agent's setting: the first of several.
-fn interface_prefix(setting: String) -> String {
-    match setting.split(',').next() {
-        Some(first) if !first.is_empty() => first.to_owned(),
-        _ => "cali".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,7 +163,5 @@ mod tests {
         assert_eq!(ids.handle("net1"), "net1.abcdef0123456789");
         assert_eq!(ids.legacy_handle().as_deref(), Some("shop.web-0"));
         assert_eq!(read("K8S_POD_NAME=nginx;K8S_POD_NAMESPACE=default").unwrap().host_interface(), "calic440f455693");
-        assert_eq!(interface_prefix("tap,cali".to_owned()), "tap");
-        assert_eq!(interface_prefix(",x".to_owned()), "cali");
     }
 }

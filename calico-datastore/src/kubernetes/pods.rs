@@ -1,6 +1,6 @@
 //! Workload endpoints: views of pods, of which only the addresses and the sandbox are written, as annotations.
 
-use calico_model::endpoint_name::EndpointId;
+use calico_model::endpoint_name::{self, EndpointId};
 use calico_model::kubernetes::{Pod, clearing_patch, endpoint_patch, pod_of};
 use calico_model::object::Malformed;
 use calico_model::{Key, Object};
@@ -11,9 +11,6 @@ use super::store::{Done, Known, Kubernetes};
 use crate::contract::{Entry, Expect, Revision, Write};
 use crate::error::Error;
 
-/// What begins the names of pods' host interfaces where nothing else is set.
-const PREFIX: &str = "cali";
-
 /// How often a patch is sent whose answer was lost.
 const SENDS: usize = 3;
 
@@ -23,7 +20,7 @@ pub fn entry(store: &Kubernetes, pod: &Pod) -> Result<Option<Entry>, Error> {
         return Ok(None);
     }
     let setting = std::env::var("FELIX_INTERFACEPREFIX").unwrap_or_default();
-    let prefix = setting.split(',').next().filter(|first| !first.is_empty()).unwrap_or(PREFIX);
+    let prefix = endpoint_name::interface_prefix(&setting);
     let (namespace, name) = (&pod.metadata.namespace, &pod.metadata.name);
     let (key, object) = match pod.endpoint(prefix) {
         Ok(endpoint) => (Key::endpoint(namespace, &endpoint.metadata.name), Ok(Object::WorkloadEndpoint(endpoint))),
