@@ -15,7 +15,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Request {
     /// A custom resource.
-    Object { plural: &'static str, name: String, outline: bool },
+    Object { key: Key, plural: &'static str, name: String, outline: bool },
     /// All custom resources of a type that a selector finds; all of them, if it is empty.
     Objects { plural: &'static str, selector: String },
     /// A pod.
@@ -43,7 +43,7 @@ impl Request {
             Want::Get(key) | Want::Outline(key) => {
                 let outline = matches!(want, Want::Outline(_));
                 match (place(group, key), pod_of(key), key) {
-                    (Some(place), ..) => Request::Object { plural: place.plural, name: place.name, outline },
+                    (Some(place), ..) => Request::Object { key: key.clone(), plural: place.plural, name: place.name, outline },
                     (_, Some((namespace, name)), _) => Request::Pod { namespace: namespace.to_owned(), name },
                     (.., Key::Resource { kind: Kind::Node, name, .. }) => Request::Node(name.clone()),
                     _ => Request::None,
@@ -70,9 +70,11 @@ impl Request {
         let root = store.group().path();
         let api = store.api();
         let entries = match self {
-            Request::Object { plural, name, outline } => {
+            Request::Object { key, plural, name, outline } => {
                 match api.get(&format!("{root}/{plural}/{}", encoded(name))).await? {
-                    Found::Object(body) => store.entry(plural, &body, *outline).await?.into_iter().collect(),
+                    Found::Object(body) => {
+                        store.entry(plural, Some(key), &body, *outline).await?.into_iter().collect()
+                    }
                     Found::Nothing => Vec::new(),
                     Found::NoType => return Ok(Reply::NoType),
                 }
@@ -87,7 +89,7 @@ impl Request {
                 };
                 let mut entries = Vec::with_capacity(items.len());
                 for item in items {
-                    entries.extend(store.entry(plural, item.get().as_bytes(), false).await?);
+                    entries.extend(store.entry(plural, None, item.get().as_bytes(), false).await?);
                 }
                 entries
             }

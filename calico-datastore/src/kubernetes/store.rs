@@ -100,12 +100,21 @@ impl Kubernetes {
         Some(format!("{}/{}/{}", group.path(), place.plural, encoded(&place.name)))
     }
 
-    /// An object as it was answered, as an entry: remembered, for who writes it. `None` where it is none, or where its deletion
-    /// was begun: that is brought to its end.
-    pub(super) async fn entry(&self, plural: &str, json: &[u8], outline: bool) -> Result<Option<Entry>, Error> {
+    /// An object as it was answered, as an entry: remembered, for who writes it. `wanted` is the key that it was asked for by.
+    /// `None` where its deletion was begun: that is brought to its end; and where it does not say which one it is, and nobody
+    /// asked for it in particular.
+    pub(super) async fn entry(
+        &self,
+        plural: &str,
+        wanted: Option<&Key>,
+        json: &[u8],
+        outline: bool,
+    ) -> Result<Option<Entry>, Error> {
         let group = self.group();
         let item = if outline { decode_outline(group, json) } else { decode(group, plural, json) };
-        let Some(Item { key, resource_version, uid, is_deleted, object, kept }) = item else { return Ok(None) };
+        let Some(Item { key, resource_version, uid, is_deleted, object, kept }) = item else {
+            return wanted.map(|key| self.unidentified(key, json)).transpose();
+        };
         if is_deleted {
             // Best effort: while it is there, it is in the way of who creates it, and found here again.
             if let Some(path) = self.path(&key) {
@@ -118,6 +127,13 @@ impl Kubernetes {
             self.remember(&key, Known { revision, uid, kept: Some(kept) });
         }
         Ok(Some(Entry { key, revision, object }))
+    }
+
+    /// What is in an object's place and does not say what it is.
+    fn unidentified(&self, key: &Key, json: &[u8]) -> Result<Entry, Error> {
+        let reason = "the object in its place does not say which one it is".to_owned();
+        let revision = self.revision(key, &Stored::of(json).metadata.resource_version)?;
+        Ok(Entry { key: key.clone(), revision, object: Err(Malformed { key: key.path(), reason }) })
     }
 
     pub(super) fn remember(&self, key: &Key, known: Known) {
@@ -157,7 +173,7 @@ impl Kubernetes {
                 let body = encode(object, None, None)?;
                 let written = match self.api.create(&collection, body.clone()).await? {
                     // What is in the way may be the rest of a deletion, which reading it ends.
-                    Written::Conflict if self.was_deleted(&path, place.plural).await? => {
+                    Written::Conflict if self.was_deleted(&write.key, &path, place.plural).await? => {
                         self.api.create(&collection, body).await?
                     }
                     written => written,
@@ -190,9 +206,9 @@ impl Kubernetes {
     }
 
     /// Whether what is at a path is not there any more, when it is looked at.
-    async fn was_deleted(&self, path: &str, plural: &str) -> Result<bool, Error> {
+    async fn was_deleted(&self, key: &Key, path: &str, plural: &str) -> Result<bool, Error> {
         match self.api.get(path).await? {
-            Found::Object(body) => Ok(self.entry(plural, &body, false).await?.is_none()),
+            Found::Object(body) => Ok(self.entry(plural, Some(key), &body, false).await?.is_none()),
             Found::Nothing | Found::NoType => Ok(true),
         }
     }

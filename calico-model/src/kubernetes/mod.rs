@@ -1,8 +1,8 @@
 //! How Calico's objects are custom resources and pods in the Kubernetes API.
 //!
 //! Blocks, affinities, handles, the settings, pools, reservations and the cluster's state are custom resources of one of
-//! two API groups, with other field names than in etcd here and there: [`place`] says where one is, [`decode`] reads and
-//! [`encode`] writes it. A workload endpoint is not stored at all: it is a view of its [`Pod`], and storing it means to
+//! two API groups, with other field names than in etcd here and there: [`place()`] says where one is, [`decode()`] reads and
+//! [`encode()`] writes it. A workload endpoint is not stored at all: it is a view of its [`Pod`], and storing it means to
 //! patch the pod's annotations.
 
 mod annotation;
