@@ -43,7 +43,9 @@ impl Request {
             Want::Get(key) | Want::Outline(key) => {
                 let outline = matches!(want, Want::Outline(_));
                 match (place(group, key), pod_of(key), key) {
-                    (Some(place), ..) => Request::Object { key: key.clone(), plural: place.plural, name: place.name, outline },
+                    (Some(place), ..) => {
+                        Request::Object { key: key.clone(), plural: place.plural, name: place.name, outline }
+                    }
                     (_, Some((namespace, name)), _) => Request::Pod { namespace: namespace.to_owned(), name },
                     (.., Key::Resource { kind: Kind::Node, name, .. }) => Request::Node(name.clone()),
                     _ => Request::None,
@@ -72,9 +74,7 @@ impl Request {
         let entries = match self {
             Request::Object { key, plural, name, outline } => {
                 match api.get(&format!("{root}/{plural}/{}", encoded(name))).await? {
-                    Found::Object(body) => {
-                        store.entry(plural, Some(key), &body, *outline).await?.into_iter().collect()
-                    }
+                    Found::Object(body) => store.entry(plural, Some(key), &body, *outline).await?.into_iter().collect(),
                     Found::Nothing => Vec::new(),
                     Found::NoType => return Ok(Reply::NoType),
                 }
