@@ -204,7 +204,12 @@ impl Etcd {
 
     /// All keys with their values.
     pub fn dump(&self) -> BTreeMap<String, String> {
-        let output = self.succeed(&["get", "", "--prefix", "-w", "json"]);
+        self.dump_below("")
+    }
+
+    /// All keys that begin with a prefix, with their values.
+    pub fn dump_below(&self, prefix: &str) -> BTreeMap<String, String> {
+        let output = self.succeed(&["get", prefix, "--prefix", "-w", "json"]);
         let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
         let text = |pair: &Value, field: &str| {
             // Go leaves out what is empty.
@@ -224,6 +229,11 @@ impl Etcd {
     pub fn delete(&self, key: &str) {
         let output = self.succeed(&["del", "--", key]);
         assert_eq!(output.stdout, b"1\n", "{key} is absent");
+    }
+
+    /// Deletes all keys that begin with a prefix.
+    pub fn delete_below(&self, prefix: &str) {
+        self.succeed(&["del", prefix, "--prefix"]);
     }
 
     /// What a running member has logged since it was started.

@@ -47,7 +47,7 @@ scenarios! {
 
 #[test]
 fn every_scenario_is_replayed() {
-    let mut names = Recording::names();
+    let mut names = Recording::names(false);
     names.sort();
     let mut replayed = SCENARIOS.to_vec();
     replayed.sort_unstable();
@@ -57,16 +57,17 @@ fn every_scenario_is_replayed() {
 #[test]
 fn every_difference_is_of_a_step() {
     for it in DIFFERENCES {
-        assert!(SCENARIOS.contains(&it.scenario), "{it:?}");
         assert!(it.step < Recording::load(it.scenario).steps.len(), "{it:?}");
     }
 }
 
 #[test]
 fn every_recorded_object_is_written_as_go_wrote_it() {
-    for recording in SCENARIOS.iter().map(|name| Recording::load(name)) {
+    let names = Recording::names(false).into_iter().chain(Recording::names(true));
+    for recording in names.map(|name| Recording::load(&name)) {
         let after = recording.steps.iter().flat_map(|step| &step.after);
-        for (path, text) in recording.before.iter().chain(after) {
+        // The Kubernetes API's have other paths.
+        for (path, text) in recording.before.iter().chain(after).filter(|(path, _)| path.starts_with('/')) {
             let Some(key) = Key::parse(path) else {
                 assert!(path.contains("/tiers/"), "{path} is not known");
                 continue;

@@ -127,6 +127,11 @@ impl ControlPlane {
         self.etcd.servers()
     }
 
+    /// The etcd that the API server keeps its objects in. Below `/calico/` it is free for objects of Calico's own.
+    pub fn etcd(&self) -> &Etcd {
+        &self.etcd
+    }
+
     /// The URL of the API server.
     pub fn server(&self) -> String {
         format!("https://{}:{PORT}", SERVERS[0])

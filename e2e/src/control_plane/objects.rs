@@ -162,8 +162,10 @@ impl ControlPlane {
         self.made(&format!("/api/v1/namespaces/{namespace}/pods"), &pod)
     }
 
-    /// Removes all custom resources, pods and nodes, and all namespaces but those that every cluster has.
+    /// Removes all custom resources, pods and nodes, all namespaces but those that every cluster has, and what is in
+    /// [`ControlPlane::etcd`] beside the API server's.
     pub fn reset(&self) {
+        self.etcd().delete_below("/calico/");
         let admin = self.admin();
         for (plural, _) in self.group().resources() {
             let collection = self.collection(plural);

@@ -20,6 +20,14 @@ pub enum Ours {
     Details(&'static str),
     /// An error, where the recorded call succeeded: its code, message and details.
     Refusal(u32, &'static str, &'static str),
+    /// The error has this message and these details; the recorded one has another message, and no details.
+    Message(&'static str, &'static str),
+    /// These objects are not stored.
+    Without(&'static [&'static str]),
+    /// This object is written so often; the recorded one is written another number of times.
+    Writes(&'static str, u64),
+    /// The kernel's state is as before the call.
+    NoInterface,
 }
 
 /// All deliberate differences. Each says exactly what is there instead of what was recorded, so that one which does not
@@ -89,7 +97,69 @@ pub const DIFFERENCES: &[Difference] = &[
         ours: NO_RESULT,
         reason: "CHECK verified nothing; the specification demands the result of the ADD",
     },
+    Difference {
+        scenario: "kubernetes/address-without-ipam-off",
+        step: 0,
+        ours: Ours::Details(
+            "set feature_control.ip_addrs_no_ipam, or remove the annotation cni.projectcalico.org/ipAddrsNoIpam",
+        ),
+        reason: "the message does not say what to do",
+    },
+    Difference {
+        scenario: "kubernetes/dual-stack",
+        step: 0,
+        ours: Ours::Writes("ipamhandles/k8s-pod-network.abcdef0123456789", 1),
+        reason: "the handle counts the addresses of both families in one request",
+    },
+    Difference {
+        scenario: "kubernetes/fixed-address-outside",
+        step: 0,
+        ours: Ours::Details("pools: other (10.50.0.0/24) is enabled; pool4 (192.168.0.0/16) is enabled"),
+        reason: "the message does not say which addresses could be asked for",
+    },
+    Difference {
+        scenario: "kubernetes/hwaddr-bad",
+        step: 0,
+        ours: Ours::Details("give six bytes, such as 02:00:5e:10:00:01"),
+        reason: "the message does not say what is valid",
+    },
+    Difference {
+        scenario: "kubernetes/hwaddr-bad",
+        step: 0,
+        ours: Ours::NoInterface,
+        reason: "what cannot be done is refused before anything is done, and nothing is left for the DEL",
+    },
+    Difference {
+        scenario: "kubernetes/hwaddr-bad",
+        step: 0,
+        ours: NO_BLOCK,
+        reason: "what cannot be done is refused before a block is claimed",
+    },
+    Difference { scenario: "kubernetes/hwaddr-bad", step: 1, ours: NO_BLOCK, reason: "no block was claimed" },
+    Difference {
+        scenario: "kubernetes/missing-pod",
+        step: 0,
+        ours: Ours::Details("pod default/nosuch was deleted before it was networked, or it is another cluster's"),
+        reason: "the message does not say what the reason may be",
+    },
+    Difference {
+        scenario: "kubernetes/pool-malformed",
+        step: 0,
+        ours: Ours::Message(
+            "the annotation cni.projectcalico.org/ipv4pools is not a JSON list of strings: invalid type: floating point `10.5`, expected a sequence at line 1 column 5; it is \"10.50.0.0/24\"",
+            "correct the annotation, such as cni.projectcalico.org/ipv4pools: [\"10.0.0.0/16\"]",
+        ),
+        reason: "the message does not say which annotation is malformed",
+    },
+    Difference {
+        scenario: "kubernetes/pool-unknown",
+        step: 0,
+        ours: Ours::Details("pools: other (10.50.0.0/24) was not asked for; pool4 (192.168.0.0/16) was not asked for"),
+        reason: "the message does not say which pools could be asked for",
+    },
 ];
+
+const NO_BLOCK: Ours = Ours::Without(&["blockaffinities/node-1-10-50-0-240-29", "ipamblocks/10-50-0-240-29"]);
 
 const NO_RESULT: Ours = Ours::Refusal(
     7,

@@ -6,7 +6,8 @@ use crate::container::Container;
 use crate::host::Host;
 use crate::place::Place;
 
-/// The kernel's state as recordings have it, masked: the container's, and that of its host end if there is one.
+/// The kernel's state as recordings have it, masked: the container's, and that of its host end if there is one. The host has
+/// no other container.
 pub fn kernel_state(host: &Host, container: &Container<'_>, ifname: &str) -> Value {
     let mut state = Map::new();
     let mut put = |key: &str, value: Value| state.insert(key.to_owned(), value);
@@ -20,14 +21,15 @@ pub fn kernel_state(host: &Host, container: &Container<'_>, ifname: &str) -> Val
         settings_of(container, settings.into_iter().chain(["accept_dad", "disable_ipv6"].map(of_interface))),
     );
 
-    let end = container.host_end();
-    if host.links().contains(&end) {
+    let ends = host.added_links();
+    assert!(ends.len() <= 1, "more than one host end: {ends:?}");
+    if let Some(end) = ends.first() {
         put("host link", host.ip_json(&format!("address show dev {end}")).into());
         let routes = host.ip(&format!("-4 route show dev {end}")) + &host.ip(&format!("-6 route show dev {end}"));
         put("host route", lines(&routes));
         let settings = ["conf/#/route_localnet", "neigh/#/proxy_delay", "conf/#/proxy_arp", "conf/#/forwarding"];
         let settings6 = ["accept_dad", "disable_ipv6", "proxy_ndp", "forwarding", "accept_ra"];
-        let names = settings.iter().map(|name| format!("ipv4/{}", name.replace('#', &end)));
+        let names = settings.iter().map(|name| format!("ipv4/{}", name.replace('#', end)));
         let names6 = settings6.iter().map(|name| format!("ipv6/conf/{end}/{name}"));
         put("host sysctl", settings_of(host, names.chain(names6)));
     }
@@ -62,6 +64,11 @@ pub(super) fn mask_kernel(value: &Value) -> Value {
     state
 }
 
+/// Whether the kernel may have made up a MAC address: those that it makes up are locally administered.
+pub(super) fn is_random(mac: &str) -> bool {
+    mac.chars().nth(1).is_some_and(|digit| "26ae".contains(digit))
+}
+
 /// A link with the fields recordings have. Link-local addresses that follow from a random MAC are masked, and whether
 /// they were already checked for duplicates is left out.
 fn mask_link(link: &Value) -> Value {
@@ -73,7 +80,7 @@ fn mask_link(link: &Value) -> Value {
     }
     if link["ifname"].as_str().is_some_and(|name| name.starts_with("cali")) {
         kept.remove("txqlen");
-    } else if link["ifname"] != "lo" {
+    } else if link["address"].as_str().is_some_and(is_random) {
         kept.insert("address".to_owned(), json!("<mac>"));
     }
     let addresses = link["addr_info"].as_array().into_iter().flatten().map(|address| {

@@ -4,18 +4,18 @@ mod differences;
 mod kernel;
 mod objects;
 mod replay;
+mod store;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::etcd::{Etcd, Options};
-
 pub use differences::{DIFFERENCES, Difference, Ours};
-pub use replay::{on_embedded_store, on_etcd};
+pub use replay::{on_embedded_store, on_etcd, on_etcd_beside_kubernetes, on_kubernetes};
 
-/// Stored objects: their paths, and the text that is stored.
+/// Stored objects: their paths, and the text that is stored. Of the Kubernetes API a path is such as `ippools/pool4`, and
+/// `pods/web` has the annotations of a pod in the namespace `default`.
 pub type Objects = BTreeMap<String, String>;
 
 /// One recorded scenario.
@@ -24,6 +24,10 @@ pub struct Recording {
     pub netconf: Value,
     /// Everything that was stored at the beginning.
     pub before: Objects,
+    /// The pods in the Kubernetes API.
+    pub pods: Vec<Value>,
+    /// Files of the host that were there, with their text.
+    pub files: BTreeMap<String, String>,
     /// The calls.
     pub steps: Vec<Step>,
 }
@@ -49,36 +53,33 @@ pub struct Step {
 }
 
 impl Recording {
-    /// Reads a scenario from the fixtures.
+    /// Reads a scenario from the fixtures; those of pods are called `kubernetes/…`.
     pub fn load(name: &str) -> Recording {
         let path = folder().join(format!("{name}.json"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let mut stored = Objects::new();
         change(&mut stored, &value["store before"]);
+        let list = |key: &str| value[key].as_array().cloned().unwrap_or_default();
+        let pods = list("pods before");
+        stored.extend(pods.iter().map(annotations));
         let before = stored.clone();
+        let files = value["files before"].as_object().into_iter().flatten();
+        let files = files.filter_map(|(path, text)| Some((path.clone(), text.as_str()?.to_owned()))).collect();
         let mut step = |value: &Value| {
             change(&mut stored, &value["changes"]);
             Step::of(value, stored.clone())
         };
-        let steps = value["steps"].as_array().into_iter().flatten().map(&mut step).collect();
-        Recording { netconf: value["netconf"].clone(), before, steps }
+        let steps = list("steps").iter().map(&mut step).collect();
+        Recording { netconf: value["netconf"].clone(), before, pods, files, steps }
     }
 
-    /// The names of all scenarios there are.
-    pub fn names() -> Vec<String> {
-        let entries = std::fs::read_dir(folder()).unwrap_or_else(|e| panic!("{}: {e}", folder().display()));
+    /// The names of all scenarios there are: of pods as Kubernetes describes them, or of other containers.
+    pub fn names(of_pods: bool) -> Vec<String> {
+        let (folder, prefix) = if of_pods { (folder().join("kubernetes"), "kubernetes/") } else { (folder(), "") };
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        names.filter_map(|name| Some(name.strip_suffix(".json")?.to_owned())).collect()
-    }
-
-    /// An etcd with everything that was stored at the beginning.
-    pub fn etcd(&self) -> Etcd {
-        let etcd = Etcd::start(Options::default());
-        for (path, value) in &self.before {
-            etcd.put(path, value);
-        }
-        etcd
+        names.filter_map(|name| Some(format!("{prefix}{}", name.strip_suffix(".json")?))).collect()
     }
 
     /// The recorded configuration on the embedded store, with the pools that were there when it was recorded.
@@ -105,6 +106,13 @@ impl Step {
             kernel: kernel::mask_kernel(&value["kernel"]),
         }
     }
+}
+
+/// A pod as recordings have it.
+fn annotations(pod: &Value) -> (String, String) {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_else(|| panic!("a pod without name: {pod}"));
+    let annotations = json!({"annotations": pod["metadata"]["annotations"]});
+    (format!("pods/{name}"), go_json::to_compact(&annotations))
 }
 
 fn folder() -> PathBuf {

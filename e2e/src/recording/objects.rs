@@ -1,7 +1,7 @@
 //! Stored objects as recordings have them: shortened and masked, and whole again.
 //!
-//! What differs from run to run is masked by name on both sides before comparing: UUIDs, times, sequence numbers and
-//! MAC addresses. That a MAC is the same wherever it appears is for the caller to check.
+//! What differs from run to run is masked by name on both sides before comparing: UUIDs, times, versions, sequence numbers
+//! and MAC addresses. That a MAC is the same wherever it appears is for the caller to check.
 
 use serde_json::{Map, Value, json};
 
@@ -22,10 +22,15 @@ pub(super) fn masked(value: &Value) -> Value {
 
 fn mask_field(key: &str, value: &Value, sequence: Option<u64>) -> Value {
     match (key, value) {
-        ("uid" | "mac" | "creationTimestamp" | "timestamp" | "affinity_claim_time", Value::String(text)) => {
+        (
+            "uid" | "mac" | "creationTimestamp" | "timestamp" | "affinity_claim_time" | "affinityClaimTime",
+            Value::String(text),
+        ) => {
             json!(format!("<{key} of {} characters>", masked_length(key, text)))
         }
-        ("sequenceNumber", Value::Number(_)) => json!("<number>"),
+        ("sequenceNumber" | "generation", Value::Number(_)) | ("resourceVersion", Value::String(_)) => {
+            json!("<number>")
+        }
         // How far back it is tells how many writes there were since.
         ("sequenceNumberForAllocation", Value::Object(map)) => {
             let since = |number: &Value| Some(sequence?.wrapping_sub(number.as_u64()?));
@@ -71,7 +76,8 @@ fn length_and_first(list: &Value) -> (usize, Option<usize>) {
     }
 }
 
-/// An object with its lists as they were before the recording shortened them.
+/// An object with its lists as they were before the recording shortened them, also in the specification of a custom
+/// resource.
 ///
 /// For a block, `sequenceNumberForAllocation` says which addresses are allocated, and each has an attribute of its own,
 /// in their order. The others are free, from the first one recorded on; those before it were used and returned.
@@ -80,6 +86,9 @@ fn length_and_first(list: &Value) -> (usize, Option<usize>) {
 /// If the whole object, shortened again, is not the recorded one.
 pub(super) fn whole(recorded: &Value) -> Value {
     let mut object = recorded.clone();
+    if let Some(spec) = recorded.get("spec") {
+        object["spec"] = whole(spec);
+    }
     if let Some(allocations) = recorded.get("allocations") {
         let held = recorded["sequenceNumberForAllocation"].as_object().into_iter().flat_map(Map::keys);
         let mut held: Vec<usize> = held.map(|ordinal| ordinal.parse().expect("an ordinal is a number")).collect();
