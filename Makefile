@@ -32,7 +32,7 @@ NETWORKS := $(E2E_CACHE)/networks-$(shell cd e2e/tools/plugins && cat go.mod go.
 DATASTORE ?= local
 # What bench measures, and on which datastores; N calls one at a time.
 PLUGINS ?= bin
-DATASTORES ?= etcd local
+DATASTORES ?= etcd kubernetes local
 N ?= 100
 # How long fuzz tries each target, and with which random inputs.
 SECONDS ?= 20
@@ -237,7 +237,8 @@ test: $(AUTO_DEPS) check-root build servers
 	@bash -o pipefail -c "cargo test --workspace --locked --no-fail-fast 2>&1 | tee $(or $(CARGO_TARGET_DIR),target)/test.log"; \
 	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
 
-bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) $(if $(filter etcd,$(DATASTORES)),$(ETCD))
+bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) \
+    $(if $(filter etcd kubernetes,$(DATASTORES)),$(ETCD)) $(if $(filter kubernetes,$(DATASTORES)),$(KUBERNETES))
 	@cargo build --quiet --locked -p e2e --bins
 	@PLUGINS='$(PLUGINS)' DATASTORES='$(DATASTORES)' N='$(N)' $(or $(CARGO_TARGET_DIR),target)/debug/bench
 

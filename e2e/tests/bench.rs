@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use e2e::{Host, Run, Runner, executables_folder};
+use e2e::{Host, Run, Runner, executables_folder, kubernetes_version};
 
 /// A folder that vanishes with the value.
 struct Folder(PathBuf);
@@ -56,7 +56,7 @@ fn rows<'t>(table: &'t str, folder: &str) -> Vec<(&'t str, Vec<&'t str>)> {
 }
 
 #[test]
-fn folders_are_compared_on_both_datastores() {
+fn folders_are_compared_on_all_datastores() {
     let own = executables_folder();
     let own = own.to_str().unwrap();
     let copy = Folder::create("copy");
@@ -64,7 +64,7 @@ fn folders_are_compared_on_both_datastores() {
         std::fs::copy(executables_folder().join(name), copy.0.join(name)).unwrap();
     }
     let stranger = Folder::failing("stranger", "unknown datastore type: any");
-    let output = bench(&[own, copy.name(), stranger.name()], "etcd local");
+    let output = bench(&[own, copy.name(), stranger.name()], "etcd kubernetes local");
     assert!(output.status.success(), "{output:?}");
     let report = text(output.stdout);
     assert!(report.contains(&format!("{own}: calico ")), "no sizes: {report}");
@@ -73,13 +73,18 @@ fn folders_are_compared_on_both_datastores() {
 
     let calls = ["ADD", "DEL", "ADD, 30 at once", "DEL, 30 at once"];
     let tables: Vec<&str> = report.split("\n\n").collect();
-    let [_, etcd, etcd_ratios, crowded, crowded_ratios, local, local_ratios] = tables[..] else {
-        panic!("not six tables: {report}");
+    let [machine, etcd, etcd_ratios, crowded, crowded_ratios, kubernetes, kubernetes_ratios, local, local_ratios] =
+        tables[..]
+    else {
+        panic!("not eight tables: {report}");
     };
+    assert!(machine.contains(&format!("Kubernetes {}", kubernetes_version())), "{machine}");
     for (table, folders) in [
         (etcd, &[own, copy.name()][..]),
+        (kubernetes, &[own, copy.name()]),
         (local, &[own, copy.name()]),
         (etcd_ratios, &[copy.name()]),
+        (kubernetes_ratios, &[copy.name()]),
         (local_ratios, &[copy.name()]),
     ] {
         for folder in folders {
@@ -94,12 +99,16 @@ fn folders_are_compared_on_both_datastores() {
         assert_eq!(of(crowded_ratios), [crowds[1], crowds[3]]);
     }
     for folder in [own, copy.name()] {
-        let requests = |table| rows(table, &format!("{folder} ")).iter().map(|row| row.1[5].to_owned()).collect();
-        let (of_etcd, of_local): (Vec<String>, Vec<String>) = (requests(etcd), requests(local));
-        assert_eq!((of_etcd, of_local), (["4", "4", "-", "-"].map(str::to_owned).into(), vec!["-".to_owned(); 4]));
+        let requests = |table| -> Vec<&str> {
+            rows(table, &format!("{folder} ")).into_iter().map(|(_, figures)| figures[5]).collect()
+        };
+        assert_eq!(requests(etcd), ["4", "4", "-", "-"]);
+        // The DEL empties its block: two more say whether the node may keep it.
+        assert_eq!(requests(kubernetes), ["12", "11", "-", "-"]);
+        assert_eq!(requests(local), ["-"; 4]);
     }
     let refused = format!("{}: not supported: unknown datastore type: any", stranger.name());
-    assert!(etcd.contains(&refused) && local.contains(&refused), "{report}");
+    assert!([etcd, kubernetes, local].iter().all(|table| table.contains(&refused)), "{report}");
 }
 
 #[test]

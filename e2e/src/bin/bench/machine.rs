@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use e2e::Release;
+use e2e::{Release, kubernetes_version};
 
 use crate::settings::{AT_ONCE, Datastore, Folder, Settings};
 
@@ -11,8 +11,12 @@ pub fn describe(settings: &Settings) -> Result<String, String> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut text = format!("{cores} cores, Linux {}", kernel.trim());
-    if settings.datastores.contains(&Datastore::Etcd) {
+    let uses = |datastore| settings.datastores.contains(&datastore);
+    if uses(Datastore::Etcd) || uses(Datastore::Kubernetes) {
         let _ = write!(text, ", etcd {} with one member", Release::default().version());
+    }
+    if uses(Datastore::Kubernetes) {
+        let _ = write!(text, ", Kubernetes {}", kubernetes_version());
     }
     let (count, rounds) = (settings.count, settings.rounds());
     let _ = writeln!(text, ", data on disk\n{count} calls one at a time, {rounds} rounds of {AT_ONCE} at once");

@@ -6,11 +6,13 @@
 mod crowd;
 mod machine;
 mod measure;
+mod server;
 mod settings;
 mod stage;
 mod table;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use settings::{Datastore, Folder, Settings};
@@ -49,4 +51,9 @@ fn run() -> Result<String, String> {
 /// What a person who waits wants to know.
 fn progress(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+/// Another of this crate's executables.
+fn sibling(name: &str) -> PathBuf {
+    std::env::current_exe().expect("a running program has a path").with_file_name(name)
 }

@@ -56,7 +56,7 @@ pub fn measure(datastore: Datastore, settings: &Settings) -> Result<Vec<Measured
             Ok(())
         })?;
     }
-    // At the end and by themselves: the proxy that counts takes time.
+    // At the end and by themselves: a proxy that counts takes time.
     turns(&mut measured, 1, |folder, verb, figures| {
         figures.requests = stage.requests(folder, verb)?;
         Ok(())

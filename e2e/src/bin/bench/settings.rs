@@ -10,6 +10,8 @@ pub const AT_ONCE: usize = 30;
 pub enum Datastore {
     /// etcd, one member.
     Etcd,
+    /// The Kubernetes API, one server on an etcd of one member.
+    Kubernetes,
     /// The embedded store.
     Local,
 }
@@ -19,6 +21,7 @@ impl Datastore {
     pub fn name(self) -> &'static str {
         match self {
             Datastore::Etcd => "etcd",
+            Datastore::Kubernetes => "kubernetes",
             Datastore::Local => "local",
         }
     }
@@ -51,7 +54,7 @@ impl Folder {
 pub struct Settings {
     /// `PLUGINS`: folders, separated by spaces. The first is what others are compared with.
     pub folders: Vec<Folder>,
-    /// `DATASTORES`: `etcd`, `local` or both.
+    /// `DATASTORES`: some of `etcd`, `kubernetes` and `local`.
     pub datastores: Vec<Datastore>,
     /// `N`: how many calls one at a time.
     pub count: usize,
@@ -65,7 +68,7 @@ impl Settings {
             if value.trim().is_empty() { default.to_owned() } else { value }
         };
         let plugins = chosen("PLUGINS", "bin");
-        let datastores = chosen("DATASTORES", "etcd local");
+        let datastores = chosen("DATASTORES", "etcd kubernetes local");
         let count = chosen("N", "100");
         Ok(Settings {
             folders: plugins.split_whitespace().enumerate().map(folder).collect::<Result<_, _>>()?,
@@ -89,9 +92,9 @@ fn folder((number, name): (usize, &str)) -> Result<Folder, String> {
 }
 
 fn datastore(name: &str) -> Result<Datastore, String> {
-    let all = [Datastore::Etcd, Datastore::Local];
+    let all = [Datastore::Etcd, Datastore::Kubernetes, Datastore::Local];
     all.into_iter().find(|datastore| datastore.name() == name).ok_or_else(|| {
-        let names = all.map(Datastore::name).join(" and ");
+        let names = all.map(Datastore::name).join(", ");
         format!("DATASTORES={name} is unknown: there are {names}")
     })
 }

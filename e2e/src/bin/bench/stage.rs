@@ -1,12 +1,11 @@
 //! Where plugins are measured: a host with containers to connect, and the datastore.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use e2e::{Etcd, Faults, Host, Options, Ran, Run, Runner, dual_stack};
+use e2e::{Host, Ran, Run, Runner, dual_stack};
 use serde_json::{Value, json};
 
+use crate::server::Server;
 use crate::settings::{AT_ONCE, Datastore, Folder, Settings};
+use crate::sibling;
 
 /// A host, its containers, and the datastore, which all folders share.
 pub struct Stage {
@@ -14,7 +13,7 @@ pub struct Stage {
     runner: Runner,
     netconf: Value,
     host: Host,
-    etcd: Option<Etcd>,
+    server: Server,
 }
 
 /// A call that did not succeed.
@@ -48,20 +47,23 @@ impl Failure {
 
 impl Stage {
     pub fn start(datastore: Datastore, settings: &Settings) -> Result<Stage, String> {
-        let mut netconf = dual_stack();
+        Stage::on(Server::start(datastore, ids(AT_ONCE)), settings)
+    }
+
+    /// A stage on etcd whose only pool has the blocks of so many other hosts, with so many addresses in use in each.
+    pub fn crowded(settings: &Settings, pool: &str, hosts: usize, used: usize) -> Result<Stage, String> {
+        let mut stage = Stage::on(Server::crowded(pool, hosts, used), settings)?;
+        stage.netconf["ipam"] = json!({"type": "calico-ipam"});
+        Ok(stage)
+    }
+
+    fn on(server: Server, settings: &Settings) -> Result<Stage, String> {
+        let mut netconf = server.configured(dual_stack());
         netconf["log_level"] = json!("error");
-        // With etcd, nodes have a file with their name, unless this says otherwise.
+        // With a server, nodes have a file with their name, unless this says otherwise.
         netconf["nodename_file_optional"] = json!(true);
         netconf["ipam"]["assign_ipv6"] = json!("false");
-        let etcd = (datastore == Datastore::Etcd).then(|| Etcd::start(Options::default()));
-        let host = match &etcd {
-            None => Host::start(),
-            Some(etcd) => {
-                netconf = etcd.configured(netconf);
-                etcd.seed(&["node-1"]);
-                etcd.host()
-            }
-        };
+        let host = server.host();
         for id in ids(AT_ONCE) {
             host.container(&id);
         }
@@ -70,32 +72,18 @@ impl Stage {
         }
         // What is left behind is reported, whoever's plugins they are.
         host.end_unaudited();
-        etcd.iter().for_each(Etcd::end_unaudited);
         let runner = Runner::start(&host, &sibling("runner"));
-        Ok(Stage { runner, netconf, host, etcd })
-    }
-
-    /// A stage on etcd whose only pool has the blocks of so many other hosts, with so many addresses in use in each.
-    pub fn crowded(settings: &Settings, pool: &str, hosts: usize, used: usize) -> Result<Stage, String> {
-        let mut stage = Stage::start(Datastore::Etcd, settings)?;
-        stage.netconf["ipam"] = json!({"type": "calico-ipam"});
-        let etcd = stage.etcd.as_ref().expect("it was started on etcd");
-        etcd.put_pool("pool4", pool, 26);
-        etcd.crowd(&sibling("crowd"), pool, 26, hosts, used);
-        Ok(stage)
+        Ok(Stage { runner, netconf, host, server })
     }
 
     /// From now on, calls are those of another host of an etcd's.
     pub fn become_host(&mut self, node: &str) {
-        if let Some(etcd) = &self.etcd {
-            etcd.put_resource("Node", "nodes", node, json!({}));
-        }
-        self.netconf["nodename"] = json!(node);
+        self.server.become_node(&mut self.netconf, node);
     }
 
     /// One ADD that gets no address since there is none.
     pub fn refused(&mut self, folder: &Folder) -> Result<Ran, String> {
-        let ran = self.start_all(folder, "ADD", 1, &self.netconf.clone()).remove(0);
+        let ran = self.runner.run(&runs(&self.server, folder, "ADD", 1, &self.netconf)).remove(0);
         match ran.stdout.contains("Assigned 0 out of 1 requested IPv4 addresses") {
             true => Ok(ran),
             false => Err(Failure::of(folder, "ADD in a full pool", &ran).text),
@@ -104,57 +92,49 @@ impl Stage {
 
     /// One call for each of some containers, all at once.
     pub fn call(&mut self, folder: &Folder, verb: &str, containers: usize) -> Result<Vec<Ran>, Failure> {
-        let netconf = self.netconf.clone();
-        self.run(folder, verb, containers, &netconf)
+        let all = self.runner.run(&runs(&self.server, folder, verb, containers, &self.netconf));
+        succeeded(folder, verb, all)
     }
 
-    /// How many requests etcd gets by one call; nothing to count with the embedded store.
+    /// How many requests the server gets by one call; nothing to count without one.
     pub fn requests(&mut self, folder: &Folder, verb: &str) -> Result<Option<usize>, Failure> {
-        // It is taken out for as long as the proxy borrows it.
-        let Some(etcd) = self.etcd.take() else { return Ok(None) };
-        let proxy = etcd.proxy(&sibling("proxy"), 0, Faults::default());
-        let mut netconf = self.netconf.clone();
-        netconf["etcd_endpoints"] = json!(proxy.endpoint());
-        let outcome = self.run(folder, verb, 1, &netconf);
-        let count = proxy.requests().iter().sum();
-        drop(proxy);
-        self.etcd = Some(etcd);
-        outcome.map(|_| Some(count))
+        let call = |netconf: &Value| self.runner.run(&runs(&self.server, folder, verb, 1, netconf));
+        let (all, count) = self.server.counted(&self.netconf, call);
+        succeeded(folder, verb, all).map(|_| count)
     }
 
     /// What should be gone when all containers are disconnected.
     pub fn leftovers(&self) -> Vec<String> {
-        match &self.etcd {
-            None => self.host.leftovers(),
-            Some(etcd) => etcd.leftovers(&[&self.host]),
-        }
+        self.server.leftovers(&self.host)
     }
+}
 
-    fn run(&mut self, folder: &Folder, verb: &str, containers: usize, netconf: &Value) -> Result<Vec<Ran>, Failure> {
-        let all = self.start_all(folder, verb, containers, netconf);
-        match all.iter().find(|ran| ran.exit != Some(0)) {
-            Some(failed) => Err(Failure::of(folder, verb, failed)),
-            None => Ok(all),
+/// One call for each of some containers, still to be made.
+fn runs(server: &Server, folder: &Folder, verb: &str, containers: usize, netconf: &Value) -> Vec<Run> {
+    let installed = format!("/var/lib/calico/{}", folder.installed());
+    let run = |id: String| {
+        let arguments = server.arguments(&id).map(|arguments| ("CNI_ARGS", arguments));
+        let environment = [
+            ("CNI_COMMAND", verb.to_owned()),
+            ("CNI_PATH", installed.clone()),
+            ("CNI_IFNAME", "eth0".to_owned()),
+            ("CNI_NETNS", format!("/var/run/netns/{id}")),
+            ("CNI_CONTAINERID", id),
+        ];
+        let environment = environment.into_iter().chain(arguments);
+        Run {
+            program: format!("{installed}/calico").into(),
+            environment: environment.map(|(name, value)| (name.to_owned(), value)).collect(),
+            stdin: netconf.to_string(),
         }
-    }
+    };
+    ids(containers).map(run).collect()
+}
 
-    fn start_all(&mut self, folder: &Folder, verb: &str, containers: usize, netconf: &Value) -> Vec<Ran> {
-        let installed = format!("/var/lib/calico/{}", folder.installed());
-        let run = |id: String| {
-            let environment = [
-                ("CNI_COMMAND", verb.to_owned()),
-                ("CNI_PATH", installed.clone()),
-                ("CNI_IFNAME", "eth0".to_owned()),
-                ("CNI_NETNS", format!("/var/run/netns/{id}")),
-                ("CNI_CONTAINERID", id),
-            ];
-            Run {
-                program: format!("{installed}/calico").into(),
-                environment: BTreeMap::from(environment.map(|(name, value)| (name.to_owned(), value))),
-                stdin: netconf.to_string(),
-            }
-        };
-        self.runner.run(&ids(containers).map(run).collect::<Vec<_>>())
+fn succeeded(folder: &Folder, verb: &str, all: Vec<Ran>) -> Result<Vec<Ran>, Failure> {
+    match all.iter().find(|ran| ran.exit != Some(0)) {
+        Some(failed) => Err(Failure::of(folder, verb, failed)),
+        None => Ok(all),
     }
 }
 
@@ -170,9 +150,4 @@ fn install(folder: &Folder, host: &Host) -> std::io::Result<()> {
 
 fn ids(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|number| format!("c{number}"))
-}
-
-/// Another of this crate's executables.
-fn sibling(name: &str) -> PathBuf {
-    std::env::current_exe().expect("a running program has a path").with_file_name(name)
 }
