@@ -132,12 +132,17 @@ impl Kubernetes {
     /// What is in an object's place and does not say what it is.
     fn unidentified(&self, key: &Key, json: &[u8]) -> Result<Entry, Error> {
         let reason = "the object in its place does not say which one it is".to_owned();
-        let revision = self.revision(key, &Stored::of(json).metadata.resource_version)?;
+        let whole: serde_json::Value = serde_json::from_slice(json).unwrap_or_default();
+        let revision = self.revision(key, whole["metadata"]["resourceVersion"].as_str().unwrap_or_default())?;
         Ok(Entry { key: key.clone(), revision, object: Err(Malformed { key: key.path(), reason }) })
     }
 
+    /// Remembers the latest version: of two requests at a time, the answer to the later may come first.
     pub(super) fn remember(&self, key: &Key, known: Known) {
-        self.known.borrow_mut().insert(key.clone(), known);
+        let mut all = self.known.borrow_mut();
+        if all.get(key).is_none_or(|before| before.revision.0 <= known.revision.0) {
+            all.insert(key.clone(), known);
+        }
     }
 
     /// What was read with this version of an object.
@@ -167,41 +172,43 @@ impl Kubernetes {
             let kept = known.and_then(|known| known.kept.as_ref());
             calico_model::kubernetes::encode(group, &write.key, object, kept, resource_version)
         };
-        let (written, kept) = match (&write.object, write.expect) {
+        let written = match (&write.object, write.expect) {
             (Some(object), Expect::Absent) => {
                 let collection = format!("{}/{}", group.path(), place.plural);
                 let body = encode(object, None, None)?;
-                let written = match self.api.create(&collection, body.clone()).await? {
+                match self.api.create(&collection, body.clone()).await? {
                     // What is in the way may be the rest of a deletion, which reading it ends.
                     Written::Conflict if self.was_deleted(&write.key, &path, place.plural).await? => {
                         self.api.create(&collection, body).await?
                     }
                     written => written,
-                };
-                (written, None)
+                }
             }
             (Some(object), Expect::At(revision)) => {
-                let known = self.known(&write.key, revision);
-                let body = encode(object, known.as_ref(), Some(&revision.0.to_string()))?;
-                (self.api.replace(&path, body).await?, known.and_then(|known| known.kept))
+                let Some(known) = self.known(&write.key, revision) else {
+                    // A later version was seen meanwhile.
+                    return Ok(Done::Conflict);
+                };
+                let body = encode(object, Some(&known), Some(&revision.0.to_string()))?;
+                self.api.replace(&path, body).await?
             }
-            (None, Expect::At(revision)) => (self.api.delete(&path, &revision.0.to_string()).await?, None),
+            (None, Expect::At(revision)) => self.api.delete(&path, &revision.0.to_string()).await?,
             (None, Expect::Absent) => return Ok(Done::Applied(Revision(0))),
         };
         Ok(match written {
             Written::Conflict => Done::Conflict,
             Written::Unknown(reason) => Done::Unknown(reason),
-            Written::Applied(body) => {
-                let stored = Stored::of(&body);
-                let Some(revision) = stored.metadata.resource_version.parse().ok().map(Revision) else {
-                    // A deletion answers with a status.
-                    return Ok(Done::Applied(Revision(0)));
-                };
-                if write.object.is_some() {
-                    self.remember(&write.key, Known { revision, uid: stored.metadata.uid, kept });
+            // A deletion is answered with a status, or with what there was.
+            Written::Applied(_) if write.object.is_none() => Done::Applied(Revision(0)),
+            Written::Applied(body) => match decode(group, place.plural, &body) {
+                Some(Item { resource_version, uid, kept, .. }) => {
+                    let revision = self.revision(&write.key, &resource_version)?;
+                    self.remember(&write.key, Known { revision, uid, kept: Some(kept) });
+                    Done::Applied(revision)
                 }
-                Done::Applied(revision)
-            }
+                // Whoever wants to write it again has to read it.
+                None => Done::Applied(Revision(0)),
+            },
         })
     }
 
@@ -219,28 +226,6 @@ pub(super) enum Done {
     Applied(Revision),
     Conflict,
     Unknown(String),
-}
-
-/// What is read of an object that was written.
-#[derive(Default, Deserialize)]
-struct Stored {
-    #[serde(default)]
-    metadata: StoredMetadata,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredMetadata {
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default)]
-    uid: String,
-}
-
-impl Stored {
-    fn of(body: &[u8]) -> Stored {
-        serde_json::from_slice(body).unwrap_or_default()
-    }
 }
 
 impl Datastore for Kubernetes {
