@@ -3,32 +3,15 @@
 
 use std::rc::Rc;
 
-use calico_datastore::Store;
-use calico_datastore::local::Local;
-
+use crate::Base;
+use crate::stopped::{Next, container, stopped};
 use crate::world::World;
 use crate::world::cases::with_much_stack;
-use crate::world::faulty::{Death, Faults, Style};
-use crate::world::ops::{Wish, handle};
+use crate::world::faulty::{Death, Style};
+use crate::world::ops::Wish;
 
-/// What happens after the death, before its last request lands.
-#[derive(Debug, Clone, Copy)]
-enum Next {
-    /// A host assigns addresses to another container.
-    Assign(usize),
-    /// A host releases the addresses of the same container.
-    Release(usize),
-}
-
-/// What a container gets that is not in question.
-const LITTLE: Wish = Wish { ipv4: 1, ipv6: 1, manual: false };
 /// All of the pools that there are for everybody, in the list of ranges.
 const IPV4: usize = 0;
-
-/// The container in question.
-fn container() -> String {
-    handle(0)
-}
 
 fn stopped_after_each_write(prepare: impl AsyncFn(&World) + Send, operation: impl AsyncFn(&World) + Send) {
     with_much_stack(|| try_all(prepare, operation));
@@ -41,7 +24,12 @@ fn try_all(prepare: impl AsyncFn(&World), operation: impl AsyncFn(&World)) {
             for next in [Next::Assign(0), Next::Assign(1), Next::Release(1)] {
                 for lands_late in [false, true] {
                     let mut requests = 0;
-                    while stopped(style, next, Death { requests, lands_late }, &prepare, &operation).await {
+                    loop {
+                        let store = Rc::new(Base::in_memory().await.unwrap());
+                        let death = Death { requests, lands_late };
+                        if !stopped(store, style, next, death, &prepare, &operation).await {
+                            break;
+                        }
                         requests += 1;
                     }
                     assert!(requests > 0, "the operation wrote nothing");
@@ -49,44 +37,6 @@ fn try_all(prepare: impl AsyncFn(&World), operation: impl AsyncFn(&World)) {
             }
         }
     });
-}
-
-/// Answers whether the process was stopped before it was done.
-async fn stopped(
-    style: Style,
-    next: Next,
-    death: Death,
-    prepare: &impl AsyncFn(&World),
-    operation: &impl AsyncFn(&World),
-) -> bool {
-    println!("{style:?}, {next:?}, {death:?}");
-    let store = Rc::new(Store::Local(Local::in_memory().await.unwrap()));
-    let mut world = World::new(store, style, Faults::NONE, 1).await;
-    world.calm = false;
-    prepare(&world).await;
-    world.faulty.dies(Some(death));
-    operation(&world).await;
-    let was_stopped = world.faulty.is_dead();
-    world.faulty.dies(None);
-    world.check_invariants().await;
-    match next {
-        Next::Assign(host) => {
-            // Also where a pool has been taken from it.
-            world.label(host, true).await;
-            world.assign(host, &handle(1), LITTLE).await;
-            world.check_finished(host).await;
-        }
-        Next::Release(host) => world.release(host, &container()).await,
-    }
-    world.check_invariants().await;
-    world.faulty.calm_down().await;
-    world.check_invariants().await;
-    world.release(1, &container()).await;
-    assert!(world.held_by(&container()).is_empty());
-    if death.lands_late {
-        world.check_end().await;
-    }
-    was_stopped
 }
 
 fn wish(ipv4: usize, ipv6: usize) -> Wish {

@@ -217,6 +217,11 @@ impl<S: Below> Datastore for Faulty<S> {
         self.store.settle().await
     }
 
+    /// As Kubernetes, whose writes are applied one by one.
+    fn answers_singly(&self) -> bool {
+        self.style == Style::Ordered
+    }
+
     fn name(&self) -> String {
         self.store.name()
     }

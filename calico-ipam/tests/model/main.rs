@@ -9,12 +9,12 @@
 #![allow(clippy::print_stdout, reason = "the seed is for whoever reads a failed test's output")]
 
 mod crash;
+mod stopped;
 mod world;
 
 use std::rc::Rc;
 
-use calico_datastore::Store;
-use calico_datastore::local::Local;
+use calico_datastore::local::Local as Base;
 use world::World;
 use world::cases::Cases;
 use world::faulty::{Faults, Style};
@@ -24,7 +24,7 @@ fn check(style: Style, faults: Faults, deaths: bool) {
     cases.run(deaths, |steps, seed| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let store = Rc::new(Store::Local(Local::in_memory().await.unwrap()));
+            let store = Rc::new(Base::in_memory().await.unwrap());
             World::new(store, style, faults, seed).await.live(steps).await;
         });
     });

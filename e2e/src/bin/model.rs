@@ -11,8 +11,8 @@ mod world;
 use std::rc::Rc;
 use std::time::Duration;
 
-use calico_datastore::etcd::{Etcd, Members, Settings};
-use calico_datastore::{Deadline, Store};
+use calico_datastore::Deadline;
+use calico_datastore::etcd::{Etcd as Base, Members, Settings};
 use world::World;
 use world::cases::Cases;
 use world::faulty::{Faults, Style};
@@ -33,8 +33,8 @@ fn main() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let settings = Settings::to(Members::Listed(vec![url.clone()]));
-                let etcd = Etcd::open(&settings, Deadline::after(Duration::from_secs(5))).await;
-                let store = Rc::new(Store::Etcd(etcd.unwrap_or_else(|e| panic!("{e}"))));
+                let etcd = Base::open(&settings, Deadline::after(Duration::from_secs(5))).await;
+                let store = Rc::new(etcd.unwrap_or_else(|e| panic!("{e}")));
                 World::new(store, style, faults, seed).await.live(steps).await;
             });
         });

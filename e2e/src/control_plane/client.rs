@@ -1,11 +1,8 @@
 //! A client of the API server, for tests that look at objects and change them: as administrator, or as anybody else.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,7 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::executables::tool;
+use crate::control_plane::door::{Way, Wire};
 use crate::host::Host;
 use crate::tls::Identity;
 
@@ -39,8 +36,7 @@ pub(crate) enum Credentials<'c> {
 /// A connection of the test's own process to the API server, kept and made anew where it broke. Paths are those of the
 /// API, such as `/api/v1/nodes/node-1`.
 pub struct Client {
-    /// A command whose stdin and stdout are a connection to the server: this process stays outside the host.
-    wire: Vec<OsString>,
+    way: Way,
     server: ServerName<'static>,
     tls: TlsConnector,
     token: Option<String>,
@@ -51,16 +47,6 @@ pub struct Client {
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
     wire: Wire,
-}
-
-/// The process whose stdin and stdout are a connection.
-struct Wire(Child);
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// An answer of the API server that is no success.
@@ -88,9 +74,7 @@ impl Client {
         identity: &Identity,
         credentials: &Credentials<'_>,
     ) -> Client {
-        let mut command = host.program(&tool("busybox"));
-        command.args(["nc", address, &port.to_string()]);
-        let wire = std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect();
+        let way = Way::new(host, address, port);
         let server = ServerName::try_from(address.to_owned()).expect("an address");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let token = match credentials {
@@ -98,7 +82,7 @@ impl Client {
             Credentials::Token(token) => Some((*token).to_owned()),
         };
         let tls = TlsConnector::from(Arc::new(tls(identity, token.is_none())));
-        Client { wire, server, tls, token, runtime, connection: Mutex::new(None) }
+        Client { way, server, tls, token, runtime, connection: Mutex::new(None) }
     }
 
     /// Reads an object.
@@ -193,14 +177,7 @@ impl Client {
 
     async fn connect(&self) -> Result<Connection, String> {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        let theirs = OwnedFd::from(theirs);
-        let (program, arguments) = self.wire.split_first().expect("a command has a program");
-        let mut command = Command::new(program);
-        command.env_clear().args(arguments).stderr(Stdio::null());
-        command.stdin(theirs.try_clone().expect("a socket can be duplicated")).stdout(theirs);
-        let wire = Wire(command.spawn().expect("nsenter can be started"));
-        // The child has its own copies; with ours open, its end would not be seen.
-        drop(command);
+        let wire = self.way.connect(theirs.into()).expect("nsenter can be started");
         ours.set_nonblocking(true).expect("a socket can be made so");
         let ours = tokio::net::UnixStream::from_std(ours).expect("inside a runtime");
         let stream = self.tls.connect(self.server.clone(), ours).await.map_err(|e| e.to_string())?;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod client;
+mod door;
 mod kubeconfig;
 mod objects;
 mod processes;
@@ -10,10 +11,11 @@ mod shared;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::Instant;
 
+use calico_datastore::kubernetes::Settings;
 use hyper::Method;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
@@ -33,6 +35,7 @@ use crate::proxy::{Faults, Proxy};
 use crate::servers;
 
 use client::Credentials;
+use door::{Door, Way};
 use processes::{Files, PORT};
 
 /// The service account that the plugin's kubeconfig is for, in `kube-system`.
@@ -71,6 +74,8 @@ pub struct ControlPlane {
     files: Files,
     options: ControlPlaneOptions,
     proxies: AtomicU32,
+    /// Once somebody asks for it.
+    door: OnceLock<Door>,
     etcd: Etcd,
 }
 
@@ -101,6 +106,7 @@ impl ControlPlane {
             files,
             options,
             proxies: AtomicU32::new(0),
+            door: OnceLock::new(),
             etcd,
         };
         plane.wait_until_ready();
@@ -187,6 +193,22 @@ impl ControlPlane {
     /// The administrator's connection.
     pub fn admin(&self) -> &Client {
         &self.admin
+    }
+
+    /// What this very process can connect with, as administrator.
+    pub fn settings(&self) -> Settings {
+        let (cert_file, key_file) = (Some(self.files.admin.certificate.clone()), Some(self.files.admin.key.clone()));
+        Settings { cert_file, key_file, ..self.settings_of_anybody() }
+    }
+
+    /// What this very process can connect with, as a service account of `kube-system`.
+    pub fn settings_of(&self, account: &str) -> Settings {
+        Settings { token: Some(self.token_of("kube-system", account)), ..self.settings_of_anybody() }
+    }
+
+    fn settings_of_anybody(&self) -> Settings {
+        let door = self.door.get_or_init(|| Door::open(Way::new(self.servers(), LOOPBACK, PORT)));
+        Settings { server: Some(door.url()), ca_file: Some(self.authority().to_owned()), ..Settings::default() }
     }
 
     /// A connection of a service account.

@@ -1,4 +1,4 @@
-//! The model: a datastore, what is known of it, and what may happen.
+//! The model: a datastore (`crate::Base`), what is known of it, and what may happen.
 
 pub mod cases;
 mod check;
@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use calico_datastore::{Datastore, Outcome, Store, Want, Write};
+use calico_datastore::{Datastore, Outcome, Want, Write};
 use calico_ipam::{AutoAssign, Demand, Ipam};
 use calico_model::resource::ClusterInformationSpec;
 use calico_model::{ClusterInformation, IpPool, IpVersion, Key, Kind, Node, Object, Resource};
@@ -29,6 +29,8 @@ use faulty::{Faults, Faulty, Style};
 use ops::{HOSTS, MANUAL, Op, POOLS, Step, Wish};
 use rules::Asked;
 use watched::{MOST_OF_MACHINE, Watched, is_machine};
+
+use crate::Base;
 
 /// The store, what the model knows of it, and the processes that use it.
 pub struct World {
@@ -78,7 +80,7 @@ impl Known {
 
 impl World {
     /// A world in a store, from which everything is deleted.
-    pub async fn new(store: Rc<Store>, style: Style, faults: Faults, seed: u64) -> World {
+    pub async fn new(store: Rc<Base>, style: Style, faults: Faults, seed: u64) -> World {
         let store = Rc::new(Watched::new(store, 1_800_000_000).await);
         let faulty = Faulty::new(store.clone(), style, faults, seed);
         let world = World { calm: faults == Faults::NONE, store, faulty, known: Rc::default() };

@@ -5,19 +5,20 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use calico_datastore::{Answers, Datastore, Error, Outcome, Store, Want, Write};
+use calico_datastore::{Answers, Datastore, Error, Outcome, Want, Write};
 use calico_model::{AffinityState, Block, Handle, IpVersion, Key, Kind, Listing, Object};
 use ipnetwork::IpNetwork;
 
 use super::faulty::Below;
 use super::rules::{Rules, Stored, moment};
+use crate::Base;
 
 /// The most addresses of a family that a virtual machine's handle may have.
 pub const MOST_OF_MACHINE: usize = 1;
 
 /// The judging store.
 pub struct Watched {
-    store: Rc<Store>,
+    store: Rc<Base>,
     /// A copy of what is stored: nobody else writes.
     stored: RefCell<Stored>,
     rules: RefCell<Rc<Rules>>,
@@ -28,7 +29,7 @@ pub struct Watched {
 
 impl Watched {
     /// The store, from which everything is deleted.
-    pub async fn new(store: Rc<Store>, clock: u64) -> Watched {
+    pub async fn new(store: Rc<Base>, clock: u64) -> Watched {
         let listings = [
             Want::List(Listing::Blocks),
             Want::List(Listing::Handles),
@@ -205,6 +206,10 @@ impl Datastore for Watched {
 
     async fn settle(&self) -> Result<(), Error> {
         self.store.settle().await
+    }
+
+    fn answers_singly(&self) -> bool {
+        self.store.answers_singly()
     }
 
     fn name(&self) -> String {
