@@ -11,6 +11,7 @@ use calico_model::kubernetes::{Group, Item, Kept, decode, decode_outline, place}
 use calico_model::object::Malformed;
 use calico_model::{Key, Object};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::api::{Api, Found, Written, encoded};
 use super::client::Client;
@@ -113,7 +114,15 @@ impl Kubernetes {
         let group = self.group();
         let item = if outline { decode_outline(group, json) } else { decode(group, plural, json) };
         let Some(Item { key, resource_version, uid, is_deleted, object, kept }) = item else {
-            return wanted.map(|key| self.unidentified(key, json)).transpose();
+            // What was cut short, or is not the API's at all, does not say that nothing is there.
+            return match serde_json::from_slice::<IgnoredAny>(json) {
+                Ok(_) => wanted.map(|key| self.unidentified(key, json)).transpose(),
+                Err(error) => Err(Error::Invalid {
+                    store: self.api.name(),
+                    reason: format!("the answer to reading one of {plural} is no JSON: {error}"),
+                    advice: "is this the API server, or a proxy before it?".into(),
+                }),
+            };
         };
         if is_deleted {
             // Best effort: while it is there, it is in the way of who creates it, and found here again.
@@ -206,8 +215,7 @@ impl Kubernetes {
                     self.remember(&write.key, Known { revision, uid, kept: Some(kept) });
                     Done::Applied(revision)
                 }
-                // Whoever wants to write it again has to read it.
-                None => Done::Applied(Revision(0)),
+                None => Done::Unknown(format!("{}: the answer is no object", self.api.name())),
             },
         })
     }
