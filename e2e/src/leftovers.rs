@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::control_plane::ControlPlane;
 use crate::etcd::Etcd;
 use crate::host::Host;
 use crate::place::Place;
@@ -76,6 +77,29 @@ impl Etcd {
     #[track_caller]
     pub fn assert_audit_clean(&self) {
         assert_agreement(&self.audit());
+    }
+}
+
+impl ControlPlane {
+    /// What [`Etcd::leftovers`] are where the objects are stored in the Kubernetes API.
+    pub fn leftovers(&self, hosts: &[&Host]) -> Vec<String> {
+        let mut left: Vec<String> = hosts.iter().flat_map(|host| host.kernel_leftovers()).collect();
+        let (stored, findings) = self.stored_and_contradictions();
+        left.extend(stored.leftovers());
+        left.extend(findings.into_iter().map(|finding| format!("audit: {finding}")));
+        left
+    }
+
+    /// Asserts that there are no [`ControlPlane::leftovers`].
+    #[track_caller]
+    pub fn assert_nothing_left(&self, hosts: &[&Host]) {
+        assert_none(&self.leftovers(hosts));
+    }
+
+    /// Asserts that the stored objects do not contradict each other.
+    #[track_caller]
+    pub fn assert_audit_clean(&self) {
+        assert_agreement(&self.contradictions());
     }
 }
 

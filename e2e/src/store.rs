@@ -1,4 +1,4 @@
-//! What is stored: in a host's embedded store, or in etcd.
+//! What is stored: in a host's embedded store, in etcd, or in the Kubernetes API.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use calico_datastore::local::Local;
 use calico_datastore::{Answers, Datastore, Entry, Error, Outcome, Revision, Want, Write};
 use calico_ipam::audit::{Finding, audit};
-use calico_model::{Kind, Listing};
+use calico_model::kubernetes::{ClusterNode, Group, Pod, decode};
+use calico_model::{Key, Kind, Listing, Object};
 use serde_json::Value;
 
+use crate::control_plane::{ApiGroup, ControlPlane};
 use crate::etcd::Etcd;
 use crate::host::Host;
 
@@ -41,7 +43,7 @@ impl Host {
 impl Etcd {
     /// Reads everything that is stored.
     pub fn stored(&self) -> Stored {
-        block_on(read_all(&Dump(self.dump())))
+        block_on(read_all(&Dump::of(self.dump())))
     }
 
     /// Every way in which the stored objects contradict each other.
@@ -50,13 +52,69 @@ impl Etcd {
     }
 }
 
-/// Every way in which objects contradict each other, given as the text that is stored.
-pub(crate) fn contradictions(objects: BTreeMap<String, String>) -> Vec<String> {
-    block_on(audit_all(&Dump(objects)))
+impl ControlPlane {
+    /// Reads everything that is stored of Calico's. Pods without addresses are no endpoints yet, or no more.
+    pub fn stored(&self) -> Stored {
+        block_on(read_all(&Dump(self.entries())))
+    }
+
+    /// Every way in which the stored objects contradict each other.
+    pub fn contradictions(&self) -> Vec<String> {
+        block_on(audit_all(&Dump(self.entries())))
+    }
+
+    /// Both, of what is read once.
+    pub(crate) fn stored_and_contradictions(&self) -> (Stored, Vec<String>) {
+        let dump = Dump(self.entries());
+        block_on(async { (read_all(&dump).await, audit_all(&dump).await) })
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let list = |path: &str| self.admin().list(path).unwrap_or_else(|refusal| panic!("{path}: {refusal}"));
+        let group = match self.group() {
+            ApiGroup::Crd => Group::V1,
+            ApiGroup::V3 => Group::V3,
+        };
+        let mut entries = Vec::new();
+        for (plural, _) in self.group().resources() {
+            let items = list(&self.collection(plural));
+            let items = items.iter().filter_map(|item| decode(group, plural, item.to_string().as_bytes()));
+            entries.extend(items.map(|item| Entry { key: item.key, revision: Revision(0), object: item.object }));
+        }
+        for node in list("/api/v1/nodes") {
+            let node: ClusterNode = serde_json::from_value(node).expect("the API server answers nodes");
+            let key = Key::resource(Kind::Node, &node.metadata.name);
+            entries.push(Entry { key, revision: Revision(0), object: node.node().map(Into::into) });
+        }
+        for pod in list("/api/v1/pods") {
+            let pod: Pod = serde_json::from_value(pod).expect("the API server answers pods");
+            // What a test says of a pod may be wrong on purpose.
+            let Ok(endpoint) = pod.endpoint("cali") else { continue };
+            if pod.is_endpoint() && !endpoint.spec.ip_networks.is_empty() {
+                let key = Key::endpoint(&pod.metadata.namespace, &endpoint.metadata.name);
+                entries.push(Entry { key, revision: Revision(0), object: Ok(Object::WorkloadEndpoint(endpoint)) });
+            }
+        }
+        entries.sort_by_cached_key(|entry| entry.key.path());
+        entries
+    }
 }
 
-/// All keys of an etcd with their values, read beforehand by etcd's own client rather than by the code under test.
-struct Dump(BTreeMap<String, String>);
+/// Every way in which objects contradict each other, given as the text that is stored.
+pub(crate) fn contradictions(objects: BTreeMap<String, String>) -> Vec<String> {
+    block_on(audit_all(&Dump::of(objects)))
+}
+
+/// All objects of a server, read beforehand by another client than the code under test.
+struct Dump(Vec<Entry>);
+
+impl Dump {
+    /// The keys of an etcd with their values.
+    fn of(objects: BTreeMap<String, String>) -> Dump {
+        let parse = |(path, value): (String, String)| Entry::parse(&path, Revision(0), value.as_bytes());
+        Dump(objects.into_iter().filter_map(parse).collect())
+    }
+}
 
 impl Datastore for Dump {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
@@ -64,15 +122,16 @@ impl Datastore for Dump {
             Want::Get(key) | Want::Outline(key) => key.path() == path,
             Want::List(listing) => path.starts_with(&listing.prefix()),
         };
-        Ok(Answers::new(wants.iter().map(|want| {
-            let found = self.0.iter().filter(|(path, _)| is_wanted(want, path));
-            found.filter_map(|(path, value)| Entry::parse(path, Revision(0), value.as_bytes())).collect()
-        })))
+        Ok(Answers::new(
+            wants
+                .iter()
+                .map(|want| self.0.iter().filter(|entry| is_wanted(want, &entry.key.path())).cloned().collect()),
+        ))
     }
 
     async fn commit(&self, _: &[Write]) -> Result<Outcome, Error> {
         let (store, reason) = ("dump".to_owned(), "it is a copy".to_owned());
-        Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the etcd itself".into() })
+        Err(Error::Forbidden { doing: "write", store, reason, advice: "write to the server itself".into() })
     }
 
     async fn settle(&self) -> Result<(), Error> {

@@ -1,7 +1,6 @@
 //! A client of the API server, for tests that look at objects and change them: as administrator, or as anybody else.
 
 use std::fmt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -176,10 +175,7 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Connection, String> {
-        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
-        let wire = self.way.connect(theirs.into()).expect("nsenter can be started");
-        ours.set_nonblocking(true).expect("a socket can be made so");
-        let ours = tokio::net::UnixStream::from_std(ours).expect("inside a runtime");
+        let (ours, wire) = self.way.open();
         let stream = self.tls.connect(self.server.clone(), ours).await.map_err(|e| e.to_string())?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::spawn(async move {
@@ -202,7 +198,7 @@ fn judged(code: u16, content: &[u8]) -> Result<Value, Refusal> {
     Err(Refusal { code, reason, message })
 }
 
-fn tls(identity: &Identity, with_certificate: bool) -> ClientConfig {
+pub(super) fn tls(identity: &Identity, with_certificate: bool) -> ClientConfig {
     let certificates = |path: &Path| -> Vec<CertificateDer<'static>> {
         let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
         read.unwrap_or_else(|e| panic!("{}: {e}", path.display()))

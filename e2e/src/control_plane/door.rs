@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +14,10 @@ use crate::executables::tool;
 use crate::host::Host;
 
 /// A command whose stdin and stdout are a connection to a server: whoever has the other end stays outside the host.
-pub(super) struct Way(Vec<OsString>);
+pub(crate) struct Way(Vec<OsString>);
 
 /// The process whose stdin and stdout are a connection.
-pub(super) struct Wire(pub Child);
+pub(crate) struct Wire(pub Child);
 
 impl Drop for Wire {
     fn drop(&mut self) {
@@ -26,14 +27,22 @@ impl Drop for Wire {
 }
 
 impl Way {
-    pub(super) fn new(host: &Host, address: &str, port: u16) -> Way {
+    pub(crate) fn new(host: &Host, address: &str, port: u16) -> Way {
         let mut command = host.program(&tool("busybox"));
         command.args(["nc", address, &port.to_string()]);
         Way(std::iter::once(command.get_program()).chain(command.get_args()).map(ToOwned::to_owned).collect())
     }
 
+    /// Connects, inside a runtime. The connection lasts as long as the process.
+    pub(crate) fn open(&self) -> (tokio::net::UnixStream, Wire) {
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        let wire = self.connect(theirs.into()).expect("nsenter can be started");
+        ours.set_nonblocking(true).expect("a socket can be made so");
+        (tokio::net::UnixStream::from_std(ours).expect("inside a runtime"), wire)
+    }
+
     /// Starts it on a socket, and closes ours, with which open its end would not be seen.
-    pub(super) fn connect(&self, socket: OwnedFd) -> io::Result<Wire> {
+    fn connect(&self, socket: OwnedFd) -> io::Result<Wire> {
         let (program, arguments) = self.0.split_first().expect("a command has a program");
         let mut command = Command::new(program);
         command.env_clear().args(arguments).stderr(Stdio::null());

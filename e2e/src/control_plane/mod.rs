@@ -12,22 +12,26 @@ mod shared;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use calico_datastore::kubernetes::Settings;
 use hyper::Method;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value, json};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 pub use audit::{Event, Mark};
 pub use client::{Client, Refusal};
+pub(crate) use door::{Way, Wire};
 pub use objects::ApiGroup;
 pub use shared::Lease;
 
 use crate::daemon::{Daemon, PATIENCE};
 use crate::etcd::{Etcd, Options};
 use crate::executables::TOOL_PATH;
+use crate::gateway::{Gateway, Upstream};
 use crate::host::Host;
 use crate::lan::SERVERS;
 use crate::place::Place;
@@ -35,7 +39,7 @@ use crate::proxy::{Faults, Proxy};
 use crate::servers;
 
 use client::Credentials;
-use door::{Door, Way};
+use door::Door;
 use processes::{Files, PORT};
 
 /// The service account that the plugin's kubeconfig is for, in `kube-system`.
@@ -283,6 +287,23 @@ impl ControlPlane {
         let number = self.proxies.fetch_add(1, Ordering::Relaxed);
         let report = self.files.folder().join(format!("proxy-{number}"));
         Proxy::start(self.servers(), program, report, "https", &format!("{}:{PORT}", SERVERS[0]), faults)
+    }
+
+    /// Starts a further endpoint, which sees every request and makes faults. `program` is this crate's executable `forward`.
+    pub fn gateway(&self, program: &Path) -> Gateway<'_> {
+        let number = self.proxies.fetch_add(1, Ordering::Relaxed);
+        let mut tls = client::tls(&self.files.admin, false);
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let server = ServerName::try_from(SERVERS[0]).expect("an address");
+        let way = Way::new(self.servers(), SERVERS[0], PORT);
+        let upstream = Upstream::new(way, server, TlsConnector::from(Arc::new(tls)));
+        Gateway::start(self.servers(), program, self.files.folder(), &format!("gateway-{number}"), upstream)
+    }
+
+    /// Writes the kubeconfig of a gateway's client anew, with this token, and returns its path, under which every host sees
+    /// it.
+    pub fn kubeconfig_to(&self, gateway: &Gateway<'_>, token: &str, name: &str) -> PathBuf {
+        kubeconfig::with_token(self.files.folder(), name, gateway.endpoint(), gateway.authority(), token)
     }
 
     fn wait_until_ready(&self) {

@@ -182,20 +182,26 @@ impl ControlPlane {
         self.remove("/api/v1/nodes");
         for namespace in admin.list("/api/v1/namespaces").expect("namespaces can be listed") {
             let name = named(&namespace);
-            let path = format!("/api/v1/namespaces/{name}");
-            self.remove(&format!("{path}/pods"));
+            self.remove(&format!("/api/v1/namespaces/{name}/pods"));
             if !OWN_NAMESPACES.contains(&name) {
-                self.remove(&format!("{path}/serviceaccounts"));
-                self.remove(&path);
-                if !self.options().controller_manager {
-                    let nothing = json!({
-                        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}
-                    });
-                    let media = "application/json";
-                    let freed = admin.send(Method::PUT, &format!("{path}/finalize"), media, Some(&nothing));
-                    freed.unwrap_or_else(|refusal| panic!("{path}: {refusal}"));
-                }
+                self.remove_namespace(name);
             }
+        }
+    }
+
+    /// Removes a namespace with its pods.
+    pub fn remove_namespace(&self, name: &str) {
+        let path = format!("/api/v1/namespaces/{name}");
+        for collection in ["pods", "serviceaccounts"] {
+            self.remove(&format!("{path}/{collection}"));
+        }
+        self.remove(&path);
+        if !self.options().controller_manager {
+            let nothing = json!({
+                "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}, "spec": {"finalizers": []}
+            });
+            let freed = self.admin().send(Method::PUT, &format!("{path}/finalize"), "application/json", Some(&nothing));
+            freed.unwrap_or_else(|refusal| panic!("{path}: {refusal}"));
         }
     }
 

@@ -4,10 +4,30 @@ use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::control_plane::{ApiGroup, ControlPlane, ControlPlaneOptions};
+use crate::leftovers::{LastAudit, assert_agreement};
 
 /// A control plane that the tests of one executable use one after the other; no other uses it meanwhile. It ends with
 /// the process.
-pub struct Lease(MutexGuard<'static, Option<ControlPlane>>);
+///
+/// What is stored when it is given back is audited, see [`Lease::end_unaudited`].
+pub struct Lease {
+    plane: MutexGuard<'static, Option<ControlPlane>>,
+    last_audit: LastAudit,
+}
+
+impl Lease {
+    /// Leaves out the audit at the end: the test has planted faults that it leaves there.
+    pub fn end_unaudited(&self) {
+        self.last_audit.waive();
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.resume();
+        assert_agreement(&self.last_audit.findings(|| self.contradictions()));
+    }
+}
 
 impl ControlPlane {
     /// The control plane with these custom resources that all tests of the executable share, without any object that
@@ -33,7 +53,7 @@ impl ControlPlane {
                 *lease = Some(ControlPlane::with(options));
             }
         }
-        Lease(lease)
+        Lease { plane: lease, last_audit: LastAudit::default() }
     }
 }
 
@@ -41,6 +61,6 @@ impl Deref for Lease {
     type Target = ControlPlane;
 
     fn deref(&self) -> &ControlPlane {
-        self.0.as_ref().expect("a lease is of a control plane that was started")
+        self.plane.as_ref().expect("a lease is of a control plane that was started")
     }
 }

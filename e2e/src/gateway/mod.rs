@@ -1,0 +1,205 @@
+//! An endpoint before the API server that sees every request and makes faults. It ends TLS: clients trust an authority of its
+//! own, and it forwards what they say who they are.
+
+mod connection;
+mod rule;
+mod upstream;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use tokio::net::UnixListener;
+use tokio::sync::{Notify, oneshot};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::daemon::Daemon;
+use crate::host::Host;
+use crate::lan::SERVERS;
+use crate::tls::{Authority, Identity};
+use crate::wait::until;
+
+pub use rule::{Act, Rule};
+pub(crate) use upstream::Upstream;
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The HTTP method.
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// What the server answered, whether or not the client got it; `None` if it was not asked, or not yet.
+    pub status: Option<u16>,
+}
+
+/// A running gateway. It ends when the value is dropped.
+pub struct Gateway<'h> {
+    shared: Arc<Shared>,
+    endpoint: String,
+    authority: PathBuf,
+    // Before the thread that serves what it forwards.
+    _forward: Daemon,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _host: std::marker::PhantomData<&'h Host>,
+}
+
+/// What the gateway's thread and the test's share.
+struct Shared {
+    state: Mutex<State>,
+    release: Notify,
+    upstream: Upstream,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Vec<Rule>,
+    asked: Vec<Asked>,
+    /// Which request is held.
+    held: Option<usize>,
+    connections: usize,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes note of a request, and answers its number and what happens to it.
+    fn see(&self, method: &str, path: &str) -> (usize, Option<Act>) {
+        let mut state = self.state();
+        let number = state.asked.len();
+        state.asked.push(Asked { method: method.to_owned(), path: path.to_owned(), status: None });
+        // Every rule counts.
+        let acts: Vec<Act> = state.rules.iter_mut().filter_map(|rule| rule.see(method, path)).collect();
+        let act = acts.into_iter().next();
+        if matches!(act, Some(Act::Hold)) {
+            state.held = Some(number);
+        }
+        (number, act)
+    }
+
+    fn answered(&self, number: usize, status: u16) {
+        // The rules may have been changed meanwhile, and the list emptied.
+        if let Some(asked) = self.state().asked.get_mut(number) {
+            asked.status = Some(status);
+        }
+    }
+}
+
+impl<'h> Gateway<'h> {
+    /// Starts one on the servers' host. `program` is this crate's executable `forward`; files go to `folder`, named `name`.
+    pub(crate) fn start(host: &'h Host, program: &Path, folder: &Path, name: &str, upstream: Upstream) -> Gateway<'h> {
+        let authority = Authority::new(folder, &format!("{name}-authority"));
+        let identity = authority.issue(name, "kube-apiserver", &[SERVERS[0]], false);
+        let acceptor = TlsAcceptor::from(Arc::new(tls(&identity)));
+        let socket = folder.join(format!("{name}.sock"));
+        let shared = Arc::new(Shared { state: Mutex::default(), release: Notify::new(), upstream });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let listener = {
+            let _inside = runtime.enter();
+            UnixListener::bind(&socket).unwrap_or_else(|e| panic!("{}: {e}", socket.display()))
+        };
+        let (end, ended) = oneshot::channel::<()>();
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = accept(for_thread, listener, acceptor) => {}
+                    _ = ended => {}
+                }
+            });
+            // What is under way ends with the runtime.
+            runtime.shutdown_background();
+        });
+        let arguments = [format!("{}:0", SERVERS[0]), socket.to_string_lossy().into_owned()];
+        let mut forward = Daemon::start(host, folder.join(format!("{name}.log")), program, &arguments);
+        forward.wait_for("listening ");
+        let address = forward.log().lines().find_map(|line| Some(line.strip_prefix("listening ")?.to_owned()));
+        Gateway {
+            shared,
+            endpoint: format!("https://{}", address.expect("the line is complete")),
+            authority: identity.authority,
+            _forward: forward,
+            end: Some(end),
+            thread: Some(thread),
+            _host: std::marker::PhantomData,
+        }
+    }
+
+    /// Its URL.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The file with the certificate of the authority that its own is of.
+    pub fn authority(&self) -> &Path {
+        &self.authority
+    }
+
+    /// Makes these faults from now on, and forgets what was asked for before.
+    pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
+        let mut state = self.shared.state();
+        *state = State { rules: rules.into_iter().collect(), ..State::default() };
+    }
+
+    /// What was asked for, in the order in which it came.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.shared.state().asked.clone()
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.shared.state().connections
+    }
+
+    /// Whether a request is held.
+    pub fn holds(&self) -> bool {
+        self.shared.state().held.is_some()
+    }
+
+    /// Waits until a request is held.
+    #[track_caller]
+    pub fn wait_until_held(&self) {
+        until("a request is held", || self.holds());
+    }
+
+    /// Lets the held request go to the server, and waits until that has answered.
+    #[track_caller]
+    pub fn release(&self) -> Asked {
+        let number = self.shared.state().held.expect("a request is held");
+        self.shared.release.notify_one();
+        until("the held request is answered", || self.shared.state().asked[number].status.is_some());
+        self.shared.state().asked[number].clone()
+    }
+}
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: UnixListener, acceptor: TlsAcceptor) {
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.state().connections += 1;
+        tokio::spawn(connection::serve(Arc::clone(&shared), stream, acceptor.clone()));
+    }
+}
+
+fn tls(identity: &Identity) -> ServerConfig {
+    let read = CertificateDer::pem_file_iter(&identity.certificate).and_then(Iterator::collect);
+    let certificates: Vec<CertificateDer<'static>> = read.expect("the file was just written");
+    let key = PrivateKeyDer::from_pem_file(&identity.key).expect("the file was just written");
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certificates, key);
+    let mut config = config.expect("the key belongs to the certificate");
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    config
+}
