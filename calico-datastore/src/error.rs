@@ -69,7 +69,7 @@ fn advice_on(key: &str) -> &'static str {
 
 impl Error {
     /// What to do about [`Error::TimedOut`].
-    pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether another process holds the file, whether etcd is healthy and reached from here (etcdctl endpoint health), or the API server (kubectl get --raw /readyz)";
+    pub const TIMEOUT_ADVICE: &str = "timeout_seconds bounds a call; see whether another process holds the file, or whether the server is healthy and reached from here";
 }
 
 /// The texts of an error and of what caused it, without repetition.
