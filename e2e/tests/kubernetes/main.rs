@@ -1,5 +1,6 @@
 //! Pods on the Kubernetes API: a real API server, the plugin with upstream's rights and no more.
 
+mod annotations;
 mod faults;
 mod killed;
 mod recorded;
