@@ -54,14 +54,22 @@ pub fn add(request: &Request) -> Result<Success, Error> {
                 true => Some(call.cluster(store, Deadline::after(call.conf.timeout)).await?),
                 false => None,
             };
+            let id = call.ids.endpoint(&call.node, &request.ifname);
+            let deadline = Cell::new(Deadline::after(call.conf.timeout));
+            let add = Add { request, call: &call, id, store, cluster, deadline, link, done: &done };
+            // Where each question takes its time, calls that come together ask theirs together: only what is decided under the
+            // lock is read again under it, block by block. Pods are added one sandbox at a time.
+            let early = match store.answers_singly() {
+                true => Some(add.start().await?),
+                false => None,
+            };
             let (lock, deadline) = match &done.delegate {
                 None => call.lock().await?,
                 Some(_) => call.lock_around_plugin().await?,
             };
             let _ = held.set(lock);
-            let id = call.ids.endpoint(&call.node, &request.ifname);
-            let deadline = Cell::new(deadline);
-            Add { request, call: &call, id, store, cluster, deadline, link, done: &done }.run().await
+            add.deadline.set(deadline);
+            add.run(early).await
         };
         let result = call::catch_panic("ADD", call::until_signal(work)).await;
         match &result {
@@ -125,6 +133,14 @@ fn check_policy(call: &Call) -> Result<(), Error> {
     }
 }
 
+/// What an ADD starts from.
+struct Start {
+    recorded: Recorded,
+    inputs: Result<Inputs, calico_ipam::Error>,
+    /// What the pod asks for, where Kubernetes policy says so.
+    wish: Option<PodWish>,
+}
+
 /// One ADD.
 struct Add<'a> {
     request: &'a Request,
@@ -141,10 +157,12 @@ struct Add<'a> {
 impl Add<'_> {
     /// The lock is held to the end: until the record is written, another call could not tell this container's interface
     /// from one that was left over.
-    async fn run(&self) -> Result<Success, Error> {
+    async fn run(&self, early: Option<Start>) -> Result<Success, Error> {
         let store = self.timed();
-        let (read, wish) = tokio::join!(self.read(&store), self.read_pod());
-        let ((mut recorded, mut inputs), wish) = (read?, wish?);
+        let Start { mut recorded, mut inputs, wish } = match early {
+            Some(early) => early,
+            None => self.start().await?,
+        };
         if self.call.must_seed(&inputs)? {
             self.call.seed(self.store, self.deadline.get()).await?;
             (recorded, inputs) = self.read(&store).await?;
@@ -227,6 +245,14 @@ impl Add<'_> {
         endpoint::write(&self.timed(), self.call, &endpoint, expect, lacks_profile).await?;
         phase.end("recorded the endpoint", &[("endpoint", Text(&endpoint.metadata.name))]);
         Ok(self.result(success, &endpoint, self.link.mtu))
+    }
+
+    /// Reads, at once, everything that is read before anything is done.
+    async fn start(&self) -> Result<Start, Error> {
+        let store = self.timed();
+        let (read, wish) = tokio::join!(self.read(&store), self.read_pod());
+        let ((recorded, inputs), wish) = (read?, wish?);
+        Ok(Start { recorded, inputs, wish })
     }
 
     /// Reads the pod that the container is the sandbox of, and what it asks for, where Kubernetes policy says so.

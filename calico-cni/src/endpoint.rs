@@ -200,13 +200,13 @@ pub async fn write(
         let stored = answers.get::<WorkloadEndpoint>().map_err(calico_ipam::Error::from)?;
         lacks_profile = lacks_profile && answers.entries().is_empty();
         match (stored, expect) {
-            (Some(stored), _)
-                if stored.value.spec == endpoint.spec && stored.value.metadata.uid == endpoint.metadata.uid =>
-            {
-                return Ok(());
-            }
+            (Some(stored), _) if is_recorded(call, &stored.value, endpoint) => return Ok(()),
             (None, Expect::Absent) => {}
             (Some(stored), Expect::At(revision)) if stored.revision == revision => expect = Expect::At(revision),
+            (None, Expect::At(_)) => {
+                let text = format!("update conflict: {endpoint_key}: it was deleted meanwhile");
+                return Err(Error::new(code::TRY_AGAIN, text));
+            }
             _ => {
                 let text =
                     format!("update conflict: {endpoint_key}: another call for this container changed it meanwhile");
@@ -215,6 +215,17 @@ pub async fn write(
         }
     }
     Err(Error::new(code::TRY_AGAIN, format!("cannot write {endpoint_key}: {last}")))
+}
+
+/// Whether what is stored is what was to be written.
+fn is_recorded(call: &Call, stored: &WorkloadEndpoint, written: &WorkloadEndpoint) -> bool {
+    match call.conf.datastore {
+        // A pod keeps no more of it than these.
+        DatastoreConf::Kubernetes(..) => {
+            stored.spec.container_id == written.spec.container_id && stored.spec.ip_networks == written.spec.ip_networks
+        }
+        _ => stored.spec == written.spec && stored.metadata.uid == written.metadata.uid,
+    }
 }
 
 /// Deletes an endpoint, as long as it is the caller's by `is_own`, which is asked whenever it is read. Missing is fine. `seen`

@@ -246,6 +246,8 @@ async fn attempt(session: &Session, call: &Call) -> Attempt {
             Ok(Ok(data)) => body.extend_from_slice(&data),
             // Trailers.
             Ok(Err(_)) => {}
+            // Words for people; a server that expects TLS says them and hangs up.
+            Err(_) if response.status() == StatusCode::BAD_REQUEST => break,
             // The server has begun to answer: it did process the request.
             Err(error) => {
                 return Attempt::Broken(Broken { is_unprocessed: false, ..session.lines.broken(&line, &error) });

@@ -155,6 +155,11 @@ pub async fn ask(store: &Kubernetes, wants: &[Want]) -> Result<Answers, Error> {
             // Perhaps by another batch, meanwhile.
             continue;
         }
+        let asks_for_cluster =
+            wants.iter().any(|want| matches!(want, Want::Get(Key::Resource { kind: Kind::ClusterInformation, .. })));
+        if asks_for_cluster && of_group().all(|(_, reply)| matches!(reply, Reply::NoType)) {
+            return Err(store.lacks_definitions());
+        }
         let answer = |(want, request): (&Want, &Request)| {
             let at = requests.iter().position(|asked| *asked == request);
             match at.map(|at| &replies[at]) {

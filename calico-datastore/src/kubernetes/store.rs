@@ -94,6 +94,17 @@ impl Kubernetes {
         true
     }
 
+    /// None of Calico's types of object is there.
+    pub(super) fn lacks_definitions(&self) -> Error {
+        let group = self.group().api_version();
+        Error::Invalid {
+            store: self.api.name(),
+            reason: format!("it has none of Calico's custom resources in {group}"),
+            advice: "install their definitions (manifests/crds), or correct calico_api_group; is it the right cluster?"
+                .into(),
+        }
+    }
+
     /// The path of a custom resource; `None` for what is none.
     pub(super) fn path(&self, key: &Key) -> Option<String> {
         let group = self.group();
