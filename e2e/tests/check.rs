@@ -166,16 +166,20 @@ fn a_configuration_that_was_changed_since_is_no_difference() {
 }
 
 #[test]
-fn a_pod_is_refused() {
+fn a_pod_without_kubernetes_policy_is_checked_like_any_container() {
     let host = Host::start();
     let container = host.container("c1");
-    let result = container.add(&dual_stack()).run().result();
+    let args = "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0";
+    let result = container.add(&dual_stack()).env("CNI_ARGS", args).run().result();
     for executable in ["calico", "calico-ipam"] {
         let call = container.call(executable, "CHECK", &with_result(&dual_stack(), &result));
-        let error = call.env("CNI_ARGS", "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0").run().error();
-        assert!(error.text.starts_with("cannot check the Kubernetes pod default/web-0"), "{error:?}");
+        let answer = call.env("CNI_ARGS", args).run();
+        assert_eq!(answer.exit, Some(0), "{answer:#?}");
     }
-    container.del(&dual_stack()).run().result();
+    let other = container.renamed("c2").call("calico", "CHECK", &with_result(&dual_stack(), &result));
+    let error = other.env("CNI_ARGS", args).run().error();
+    assert!(error.text.contains("recorded with another sandbox"), "{error:?}");
+    container.del(&dual_stack()).env("CNI_ARGS", args).run().result();
     host.assert_nothing_left();
 }
 

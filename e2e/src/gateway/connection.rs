@@ -121,6 +121,7 @@ async fn answer(handle: Arc<Handle>, request: Request<Incoming>) -> Result<Respo
     // A held one counts when all of it is here: its client may be killed then.
     let body = body.collect().await.map_err(|_| Reason::CANCEL)?.to_bytes();
     let (number, act) = handle.shared.see(parts.method.as_str(), &path);
+    handle.shared.wave_of(number).await;
     match &act {
         Some(Act::Answer { is_carried_out: false, status, headers, body }) => return Ok(given(*status, headers, body)),
         Some(Act::Drop) => return end(&handle, Vec::new()).await,

@@ -52,6 +52,8 @@ pub struct Gateway<'h> {
 struct Shared {
     state: Mutex<State>,
     release: Notify,
+    /// A request has come.
+    came: Notify,
     upstream: Upstream,
 }
 
@@ -61,6 +63,8 @@ struct State {
     asked: Vec<Asked>,
     /// Which request is held.
     held: Option<usize>,
+    /// How many requests have come when each of the waves is complete.
+    waves: Vec<usize>,
     connections: usize,
 }
 
@@ -80,7 +84,26 @@ impl Shared {
         if matches!(act, Some(Act::Hold)) {
             state.held = Some(number);
         }
+        self.came.notify_waiters();
         (number, act)
+    }
+
+    /// Waits until the wave that a request belongs to is complete.
+    async fn wave_of(&self, number: usize) {
+        loop {
+            let mut came = std::pin::pin!(self.came.notified());
+            came.as_mut().enable();
+            if self.has_all_of_the_wave_of(number) {
+                return;
+            }
+            came.await;
+        }
+    }
+
+    fn has_all_of_the_wave_of(&self, number: usize) -> bool {
+        let state = self.state();
+        let end = state.waves.iter().copied().find(|&end| number < end);
+        end.is_none_or(|end| state.asked.len() >= end)
     }
 
     fn answered(&self, number: usize, status: u16) {
@@ -98,7 +121,8 @@ impl<'h> Gateway<'h> {
         let identity = authority.issue(name, "kube-apiserver", &[SERVERS[0]], false);
         let acceptor = TlsAcceptor::from(Arc::new(tls(&identity)));
         let socket = folder.join(format!("{name}.sock"));
-        let shared = Arc::new(Shared { state: Mutex::default(), release: Notify::new(), upstream });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), release: Notify::new(), came: Notify::new(), upstream });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let listener = {
             let _inside = runtime.enter();
@@ -129,6 +153,16 @@ impl<'h> Gateway<'h> {
             thread: Some(thread),
             _host: std::marker::PhantomData,
         }
+    }
+
+    /// No request is answered before all of its wave have come: so many first, then so many, and so on. A client that waits for an
+    /// answer in between gets none.
+    pub fn expect_waves(&self, waves: &[usize]) {
+        let ends = waves.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        });
+        *self.shared.state() = State { waves: ends.collect(), ..State::default() };
     }
 
     /// Its URL.

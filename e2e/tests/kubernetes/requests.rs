@@ -1,23 +1,9 @@
-//! How many requests an ADD and a DEL are, and over how many connections: counted from the API server's audit log.
+//! How many requests an ADD and a DEL are, in how many waves, and over how many connections.
 
 use e2e::{ApiGroup, ControlPlane, Event};
-use serde_json::{Value, json};
+use serde_json::json;
 
-fn netconf(plane: &ControlPlane, exec: bool) -> Value {
-    let mut conf = Value::Object(plane.conf());
-    for (key, value) in [
-        ("cniVersion", json!("1.0.0")),
-        ("name", json!("k8s-pod-network")),
-        ("type", json!("calico")),
-        ("nodename", json!("node-1")),
-        ("nodename_file_optional", json!(true)),
-        ("calico_api_group", json!("crd.projectcalico.org/v1")),
-        ("ipam", json!({"type": "calico-ipam", "exec": exec})),
-    ] {
-        conf[key] = value;
-    }
-    conf
-}
+use crate::site::{OfPod, Site};
 
 fn lines(events: &[Event]) -> Vec<String> {
     events.iter().map(|event| format!("{} {} {}", event.verb, event.uri, event.code)).collect()
@@ -26,26 +12,51 @@ fn lines(events: &[Event]) -> Vec<String> {
 #[test]
 fn a_warm_add_is_twelve_requests_and_a_del_nine() {
     let plane = ControlPlane::shared(ApiGroup::Crd);
-    plane.seed(&["node-1"]);
-    plane.put_pool("pool4", "192.168.0.0/16", 26);
-    for pod in ["web-0", "web-1"] {
-        plane.create_pod("node-1", "default", pod, &json!({}));
+    let site = Site::start(&plane);
+    // The block stays in use, as on any node with more than one pod.
+    let other = site.host.container("sandbox0");
+    site.pod("web-0");
+    site.pod("web-1");
+    other.add(&site.direct).of_pod("default", "web-0").run().result();
+
+    let container = site.host.container("sandbox1");
+    for group in ["", "crd.projectcalico.org/v1"] {
+        let mut conf = site.direct.clone();
+        conf["calico_api_group"] = json!(group);
+        let mark = plane.mark();
+        container.add(&conf).of_pod("default", "web-1").run().result();
+        let of_add = plane.audit_of_plugin(mark);
+        assert_eq!(of_add.len(), 12, "{:#?}", lines(&of_add));
+
+        let mark = plane.mark();
+        container.del(&conf).of_pod("default", "web-1").run().result();
+        let of_del = plane.audit_of_plugin(mark);
+        assert_eq!(of_del.len(), 9, "{:#?}", lines(&of_del));
     }
-    let host = plane.host();
-    let conf = netconf(&plane, false);
-    let args = |pod: &str| format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod}");
-    let first = host.container("sandbox0");
-    first.add(&conf).env("CNI_ARGS", &args("web-0")).run().result();
+    other.del(&site.direct).of_pod("default", "web-0").run().result();
+}
 
-    let second = host.container("sandbox1");
-    let mark = plane.mark();
-    second.add(&conf).env("CNI_ARGS", &args("web-1")).run().result();
-    let of_add = plane.audit_of_plugin(mark);
-    assert!(of_add.len() <= 12, "{:#?}", lines(&of_add));
+/// Every request waits for the others of its wave: were they sent one after the other, none would be answered.
+#[test]
+fn an_add_is_five_waves_and_a_del_four_over_one_connection() {
+    let plane = ControlPlane::shared(ApiGroup::Crd);
+    let site = Site::start(&plane);
+    let other = site.host.container("sandbox0");
+    site.pod("web-0");
+    site.pod("web-1");
+    other.add(&site.direct).of_pod("default", "web-0").run().result();
 
-    let mark = plane.mark();
-    second.del(&conf).env("CNI_ARGS", &args("web-1")).run().result();
-    let of_del = plane.audit_of_plugin(mark);
-    assert!(of_del.len() <= 9, "{:#?}", lines(&of_del));
-    first.del(&conf).env("CNI_ARGS", &args("web-0")).run();
+    let container = site.host.container("sandbox1");
+    let before = site.gateway.connections();
+    site.gateway.expect_waves(&[8, 1, 1, 1, 1]);
+    container.add(&site.conf).of_pod("default", "web-1").run().result();
+    let asked = site.gateway.asked();
+    assert_eq!((asked.len(), site.gateway.connections()), (12, before + 1), "{asked:#?}");
+
+    let before = site.gateway.connections();
+    site.gateway.expect_waves(&[5, 2, 1, 1]);
+    container.del(&site.conf).of_pod("default", "web-1").run().result();
+    let asked = site.gateway.asked();
+    assert_eq!((asked.len(), site.gateway.connections()), (9, before + 1), "{asked:#?}");
+    other.del(&site.direct).of_pod("default", "web-0").run().result();
 }
