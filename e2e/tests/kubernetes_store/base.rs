@@ -6,7 +6,7 @@ use calico_model::{Key, Kind, Object};
 use e2e::{ControlPlane, Lease};
 use serde_json::json;
 
-use crate::opened::open;
+use crate::opened::{group_of, open};
 
 /// The API, and a client that changes nodes: they are no objects of the datastore, and the model changes them.
 pub struct Base {
@@ -17,7 +17,7 @@ pub struct Base {
 impl Base {
     /// `settings`: with which the store is reached.
     pub async fn open(plane: Lease, settings: &Settings) -> Base {
-        Base { store: open(settings, None).await, plane }
+        Base { store: open(settings, group_of(&plane)).await, plane }
     }
 }
 

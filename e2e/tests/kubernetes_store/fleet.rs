@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use calico_ipam::audit::{Finding, audit};
 use calico_model::{Key, Listing};
-use e2e::{Answer, ApiGroup, Call, ControlPlane, Host, Lease, at_once};
+use e2e::{Answer, ApiGroup, Call, Host, Lease, at_once};
 use ipnetwork::IpNetwork;
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub struct Fleet {
 impl Fleet {
     /// Hosts with one pool, of IPv4.
     pub fn start(nodes: usize, pool: &str, block_size: u8) -> Fleet {
-        let plane = ControlPlane::shared(ApiGroup::Crd);
+        let plane = crate::unaudited(ApiGroup::Crd);
         plane.put("clusterinformations", "default", json!({"datastoreReady": true}));
         plane.put_pool("pool4", pool, block_size);
         for node in 0..nodes {

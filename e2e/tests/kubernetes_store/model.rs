@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use e2e::{ApiGroup, ControlPlane};
+use e2e::ApiGroup;
 
 use crate::base::Base;
 use crate::stopped::{Next, container, stopped};
@@ -18,7 +18,7 @@ const KINDS: [(Faults, bool); 2] = [(Faults::NONE, false), (Faults { writers: 6,
 
 /// On the custom resources of the group that the other tests use less: both go on at a time.
 fn run(work: impl AsyncFnOnce(Rc<Base>)) {
-    let plane = ControlPlane::shared(ApiGroup::V3);
+    let plane = crate::unaudited(ApiGroup::V3);
     let settings = plane.settings();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { work(Rc::new(Base::open(plane, &settings).await)).await });
@@ -27,7 +27,7 @@ fn run(work: impl AsyncFnOnce(Rc<Base>)) {
 #[test]
 fn allocation_keeps_to_the_model() {
     for (faults, deaths) in KINDS {
-        Cases::from_environment(3).run(deaths, |steps, seed| {
+        Cases::from_environment(2).run(deaths, |steps, seed| {
             run(async |base| World::new(base, Style::Ordered, faults, seed).await.live(steps).await);
         });
     }

@@ -6,14 +6,22 @@ use calico_datastore::kubernetes::{Kubernetes, Settings};
 use calico_datastore::{Answers, Datastore, Deadline, Error, Outcome, Revision, Stored, Want, Write};
 use calico_model::kubernetes::Group;
 use calico_model::{Key, Listing, Object};
-use e2e::{ControlPlane, PLUGIN_ACCOUNT};
+use e2e::{ApiGroup, ControlPlane, PLUGIN_ACCOUNT};
 use tokio::runtime::Runtime;
 
 const TIME: Duration = Duration::from_secs(30);
 
-/// Connects.
-pub async fn open(settings: &Settings, group: Option<Group>) -> Kubernetes {
-    Kubernetes::open(settings, group, Deadline::after(TIME)).await.unwrap_or_else(|e| panic!("{e}"))
+/// The group of a control plane's custom resources.
+pub fn group_of(plane: &ControlPlane) -> Group {
+    match plane.group() {
+        ApiGroup::Crd => Group::V1,
+        ApiGroup::V3 => Group::V3,
+    }
+}
+
+/// Connects. What group was found is kept on the host, and this process is on the machine itself: it has to be told.
+pub async fn open(settings: &Settings, group: Group) -> Kubernetes {
+    Kubernetes::open(settings, Some(group), Deadline::after(TIME)).await.unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// A connection, for tests that wait for each answer.
@@ -23,22 +31,22 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Connects as the plugin does, with no group configured.
+    /// Connects as the plugin does.
     pub fn to(plane: &ControlPlane) -> Opened {
-        Opened::with(plane, None)
+        Opened::with(plane, group_of(plane))
     }
 
-    /// Connects as the plugin does, with a group configured.
-    pub fn with(plane: &ControlPlane, group: Option<Group>) -> Opened {
+    /// Connects as the plugin does, for a group.
+    pub fn with(plane: &ControlPlane, group: Group) -> Opened {
         Opened::by(&plane.settings_of(PLUGIN_ACCOUNT), group)
     }
 
     /// Connects as the administrator, who may list nodes and pods, which the plugin may not.
     pub fn by_admin(plane: &ControlPlane) -> Opened {
-        Opened::by(&plane.settings(), None)
+        Opened::by(&plane.settings(), group_of(plane))
     }
 
-    fn by(settings: &Settings, group: Option<Group>) -> Opened {
+    fn by(settings: &Settings, group: Group) -> Opened {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Opened { store: runtime.block_on(open(settings, group)), runtime }
     }

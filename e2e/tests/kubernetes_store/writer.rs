@@ -64,7 +64,7 @@ struct Site {
 impl Site {
     /// A cluster with the recorded objects.
     fn start() -> Site {
-        let plane = ControlPlane::shared(ApiGroup::Crd);
+        let plane = crate::unaudited(ApiGroup::Crd);
         let node = plane.create_node("node-1");
         let mut recorded: Vec<Value> = serde_json::from_str(RECORDED).unwrap();
         recorded.retain(is_taken);
