@@ -60,7 +60,7 @@ pub fn add(request: &Request) -> Result<Success, Error> {
             // Where each question takes its time, calls that come together ask theirs together: only what is decided under the
             // lock is read again under it, block by block. Pods are added one sandbox at a time.
             let early = match store.answers_singly() {
-                true => Some(add.start().await?),
+                true => Some(add.start().await?.early()),
                 false => None,
             };
             let (lock, deadline) = match &done.delegate {
@@ -139,6 +139,13 @@ struct Start {
     inputs: Result<Inputs, calico_ipam::Error>,
     /// What the pod asks for, where Kubernetes policy says so.
     wish: Option<PodWish>,
+}
+
+impl Start {
+    /// The same, read before the host lock was held.
+    fn early(self) -> Start {
+        Start { inputs: self.inputs.map(Inputs::early), ..self }
+    }
 }
 
 /// One ADD.

@@ -25,9 +25,16 @@ pub struct Inputs {
     /// What is wrong with the reservations that cannot be read, as a whole or in part, and so reserve less than they should.
     pub malformed_reservations: Vec<String>,
     pub(crate) affinities: Vec<Stored<Affinity>>,
+    /// Whether other calls of this owner may have claimed blocks since: then whoever needs a new one looks again.
+    pub(crate) are_early: bool,
 }
 
 impl Inputs {
+    /// The same, read before the host lock was held.
+    pub fn early(self) -> Inputs {
+        Inputs { are_early: true, ..self }
+    }
+
     /// What to read for an allocation by `owner`.
     pub fn wants(owner: &Owner) -> Vec<Want> {
         let affinities = |version| Want::List(Listing::Affinities { owner: owner.clone(), version });
@@ -68,7 +75,16 @@ impl Inputs {
         };
         let mut affinities: Vec<Stored<Affinity>> = answers.list();
         affinities.extend(answers.list());
-        Ok(Inputs { config, labels, pools, malformed_pools, reservations, malformed_reservations, affinities })
+        Ok(Inputs {
+            config,
+            labels,
+            pools,
+            malformed_pools,
+            reservations,
+            malformed_reservations,
+            affinities,
+            are_early: false,
+        })
     }
 }
 

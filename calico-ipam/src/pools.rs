@@ -271,6 +271,7 @@ mod tests {
             reservations: Reservations::default(),
             malformed_reservations: Vec::new(),
             affinities: Vec::new(),
+            are_early: false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use calico_datastore::{self as datastore, Datastore, Entry, Stored, Want};
 use calico_model::object::Malformed;
 use calico_model::pool::Use;
-use calico_model::{AffinityState, Block, IpVersion, Key, Object, Owner, timestamp};
+use calico_model::{Affinity, AffinityState, Block, IpVersion, Key, Listing, Object, Owner, timestamp};
 use ipnetwork::IpNetwork;
 
 use super::commit::Change;
@@ -81,6 +81,8 @@ pub(crate) struct Search<'a> {
     selection: Selection,
     limit: usize,
     owned: usize,
+    /// Whether this owner's claims were read when nobody else of its host could make any.
+    is_fresh: bool,
     /// Blocks to be read, in this order.
     candidates: VecDeque<Candidate>,
     /// Whether a block was full: then the others are read together.
@@ -139,6 +141,7 @@ impl<'a> Search<'a> {
             selection,
             limit,
             owned: own.len(),
+            is_fresh: !inputs.are_early,
             candidates: own,
             eager: false,
             read: VecDeque::new(),
@@ -402,6 +405,12 @@ impl<D: Datastore> Ipam<D> {
     /// Claims the next block in this owner's order that is free or already its own; failing that, one that its owner does not
     /// use; failing that, names a block to borrow from.
     async fn find_new_block(&self, search: &mut Search<'_>, lease: &Lease) -> Result<(), Error> {
+        if !search.is_fresh {
+            search.is_fresh = true;
+            if self.find_claimed_since(search).await? {
+                return Ok(());
+            }
+        }
         if search.owned >= search.limit {
             let (owner, owned, limit) = (self.owner.clone(), search.owned, search.limit);
             return Err(Error::BlockLimit { owner, owned, limit, rooms: search.rooms(&self.owner) });
@@ -424,6 +433,24 @@ impl<D: Datastore> Ipam<D> {
         }
         search.exhausted = true;
         Ok(())
+    }
+
+    /// Adds the blocks that other calls of this owner have claimed since its claims were read: they count, and may have free
+    /// addresses. Answers whether there are any.
+    async fn find_claimed_since(&self, search: &mut Search<'_>) -> Result<bool, Error> {
+        let listing = Listing::Affinities { owner: self.owner.clone(), version: search.version() };
+        let listed: Vec<Stored<Affinity>> = self.store.read(&[Want::List(listing)]).await?.list();
+        let before = search.owned;
+        for stored in listed {
+            let Key::Affinity { block, .. } = stored.key else { continue };
+            let was_listed = search.inputs.affinities.iter().any(|known| known.key == stored.key);
+            if search.may_use(&block) && !was_listed {
+                let claim = Claim::known(self.owner.clone(), block, Some(stored), None);
+                search.candidates.push_back(Candidate::Own(Box::new(claim)));
+                search.owned += 1;
+            }
+        }
+        Ok(search.owned > before)
     }
 
     /// Looks at the pools' blocks in this owner's order until one is absent, or its own with free addresses; many at a time, so

@@ -367,3 +367,26 @@ async fn a_host_at_its_limit_is_not_told_that_reserved_blocks_are_full() {
     assert!(matches!(error, Error::BlockLimit { owned: 1, limit: 1, .. }), "{error}");
     assert!(error.advice().contains("blocks that a owns: 1, none with an address to assign"), "{}", error.advice());
 }
+
+#[tokio::test]
+async fn who_read_before_others_claimed_uses_their_blocks_and_keeps_the_limit() {
+    let world = World::with(&[pool("p", "10.0.0.0/24", 30)]).await;
+    world.settings(|config| (config.strict_affinity, config.max_blocks_per_host) = (true, 2)).await;
+    let ipam = world.ipam("a");
+    // Read together, by three calls that then wait for one another.
+    let [one, two, three] = [ipam.read_inputs().await, ipam.read_inputs().await, ipam.read_inputs().await];
+    let mut given = BTreeSet::new();
+    for (inputs, container, count) in [(one, "one", 4), (two, "two", 3), (three, "three", 1)] {
+        let inputs = inputs.unwrap().early();
+        let assigned = ipam.auto_assign(&inputs, &four(count), &world.lease(container)).await.unwrap();
+        assert_eq!((assigned.allocations.len(), texts(&assigned)), (count, vec![]), "{container}");
+        given.extend(assigned.allocations.into_iter().map(|allocation| allocation.address));
+    }
+    assert_eq!((given.len(), world.owned("a").await.len()), (8, 2));
+    let late = world.ipam("b").read_inputs().await.unwrap().early();
+    assert_eq!(world.ipam("b").auto_assign(&late, &four(1), &world.lease("x")).await.unwrap().allocations.len(), 1);
+    let full = ipam.read_inputs().await.unwrap().early();
+    let error = ipam.auto_assign(&full, &four(1), &world.lease("four")).await.unwrap_err();
+    assert!(matches!(error, Error::BlockLimit { owned: 2, limit: 2, .. }), "{error}");
+    world.assert_sound().await;
+}
