@@ -171,7 +171,7 @@ fn collections_and_what_they_list() {
     let of = |listing: &Listing| collection(Group::V1, listing).map(|it| (it.plural, it.selector));
     let owner = Owner::Host("node1".to_owned());
     let mine = Listing::Affinities { owner: owner.clone(), version: IpVersion::V4 };
-    let selector = "projectcalico.org/hostname-hash=7DS2CCNJGGLTHBDQLLFO6SX24SY2YDDEG3W2VN556FA2W4DLLV5A,projectcalico.org/ip-version=4";
+    let selector = "projectcalico.org/hostname-hash=7DS2CCNJGGLTHBDQLLFO6SX24SY2YDDEG3W2VN556FA2W4DLLV5A";
     assert_eq!(of(&mine), Some(("blockaffinities", Some(selector.to_owned()))));
     assert_eq!(of(&Listing::Blocks), Some(("ipamblocks", None)));
     assert_eq!(of(&Listing::HostAffinities), Some(("blockaffinities", None)));
