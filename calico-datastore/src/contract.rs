@@ -210,6 +210,12 @@ pub trait Datastore {
         false
     }
 
+    /// Whether every pod with a network of its own is an endpoint, whoever connected it, and nothing else is: so it is where
+    /// endpoints are views of pods.
+    fn endpoints_are_pods(&self) -> bool {
+        false
+    }
+
     /// What and where it is, for messages; with the last failure, if there was one.
     fn name(&self) -> String;
 }
@@ -229,6 +235,10 @@ impl<D: Datastore> Datastore for &D {
 
     fn answers_singly(&self) -> bool {
         (**self).answers_singly()
+    }
+
+    fn endpoints_are_pods(&self) -> bool {
+        (**self).endpoints_are_pods()
     }
 
     fn name(&self) -> String {

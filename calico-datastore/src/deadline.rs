@@ -92,6 +92,10 @@ impl<D: Datastore> Datastore for Timed<D> {
         self.store.answers_singly()
     }
 
+    fn endpoints_are_pods(&self) -> bool {
+        self.store.endpoints_are_pods()
+    }
+
     fn name(&self) -> String {
         self.store.name()
     }

@@ -15,20 +15,21 @@ pub enum Store {
     Kubernetes(Kubernetes),
 }
 
+/// What talks to servers is on the heap: whoever awaits a store in many places would be as large as all of them together.
 impl Datastore for Store {
     async fn read(&self, wants: &[Want]) -> Result<Answers, Error> {
         match self {
             Store::Local(store) => store.read(wants).await,
-            Store::Etcd(store) => store.read(wants).await,
-            Store::Kubernetes(store) => store.read(wants).await,
+            Store::Etcd(store) => Box::pin(store.read(wants)).await,
+            Store::Kubernetes(store) => Box::pin(store.read(wants)).await,
         }
     }
 
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
         match self {
             Store::Local(store) => store.commit(writes).await,
-            Store::Etcd(store) => store.commit(writes).await,
-            Store::Kubernetes(store) => store.commit(writes).await,
+            Store::Etcd(store) => Box::pin(store.commit(writes)).await,
+            Store::Kubernetes(store) => Box::pin(store.commit(writes)).await,
         }
     }
 
@@ -45,6 +46,10 @@ impl Datastore for Store {
             Store::Local(_) | Store::Etcd(_) => false,
             Store::Kubernetes(store) => store.answers_singly(),
         }
+    }
+
+    fn endpoints_are_pods(&self) -> bool {
+        matches!(self, Store::Kubernetes(_))
     }
 
     fn name(&self) -> String {

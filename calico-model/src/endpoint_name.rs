@@ -100,7 +100,10 @@ impl EndpointId {
 }
 
 /// Joins segments, each with what it is called in errors.
-pub(crate) fn join(segments: &[(&'static str, &str)]) -> Result<String, NameError> {
+///
+/// # Errors
+/// A segment is empty, or begins or ends with a dash.
+pub fn join(segments: &[(&'static str, &str)]) -> Result<String, NameError> {
     let escaped: Result<Vec<String>, NameError> = segments
         .iter()
         .map(|&(field, value)| {
@@ -132,7 +135,7 @@ fn split(name: &str) -> Vec<String> {
 }
 
 /// Whether a text is a DNS subdomain as Kubernetes defines it for object names.
-pub(crate) fn is_dns_subdomain(text: &str) -> bool {
+pub fn is_dns_subdomain(text: &str) -> bool {
     let inside = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
     let label = |l: &str| {
         let bytes = l.as_bytes();

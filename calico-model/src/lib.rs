@@ -35,6 +35,6 @@ pub use object::Object;
 pub use outline::Outline;
 pub use pool::IpPool;
 pub use reservation::IpReservation;
-pub use resource::{ClusterInformation, Kind, Metadata, Node, Profile, Resource};
+pub use resource::{AnyResource, ClusterInformation, Kind, Metadata, Node, Profile, Resource};
 pub use selector::Selector;
 pub use validate::Invalid;

@@ -12,7 +12,7 @@ use crate::key::Key;
 use crate::outline::Outline;
 use crate::pool::IpPool;
 use crate::reservation::IpReservation;
-use crate::resource::{ClusterInformation, Kind, Metadata, Node, Profile};
+use crate::resource::{AnyResource, ClusterInformation, Kind, Metadata, Node, Profile};
 
 /// A stored object.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -20,6 +20,8 @@ use crate::resource::{ClusterInformation, Kind, Metadata, Node, Profile};
 #[allow(missing_docs, reason = "each variant is named after the type it holds")]
 pub enum Object {
     Affinity(Affinity),
+    /// A v3 resource as people's tools write it, of whatever kind. Read are only those of kinds without a type of their own.
+    Any(AnyResource),
     Block(Block),
     ClusterInformation(ClusterInformation),
     Handle(Handle),
@@ -55,6 +57,7 @@ impl Object {
             Key::IpamConfig => serde_json::from_slice(value).map(Object::IpamConfig),
             Key::Resource { kind, .. } => match kind {
                 Kind::ClusterInformation => serde_json::from_slice(value).map(Object::ClusterInformation),
+                Kind::IpamConfiguration => serde_json::from_slice(value).map(Object::Any),
                 Kind::IpPool => serde_json::from_slice(value).map(Object::IpPool),
                 Kind::IpReservation => serde_json::from_slice(value).map(Object::IpReservation),
                 Kind::Node => serde_json::from_slice(value).map(Object::Node),
@@ -85,6 +88,7 @@ impl Object {
     /// The metadata of a v3 resource; `None` for other objects.
     pub fn metadata_mut(&mut self) -> Option<&mut Metadata> {
         match self {
+            Object::Any(o) => Some(&mut o.metadata),
             Object::ClusterInformation(o) => Some(&mut o.metadata),
             Object::IpPool(o) => Some(&mut o.metadata),
             Object::IpReservation(o) => Some(&mut o.metadata),

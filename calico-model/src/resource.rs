@@ -15,6 +15,9 @@ pub const API_VERSION: &str = "projectcalico.org/v3";
 pub enum Kind {
     /// The cluster's state; one object, named `default`.
     ClusterInformation,
+    /// What people set of address management; one object, named `default`. Only the Kubernetes API keeps it where address
+    /// management reads it (as [`Key::IpamConfig`](crate::Key::IpamConfig)); elsewhere the two are apart.
+    IpamConfiguration,
     /// A pool of addresses.
     IpPool,
     /// Addresses that are not to be assigned.
@@ -29,8 +32,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 7] = [
         Kind::ClusterInformation,
+        Kind::IpamConfiguration,
         Kind::IpPool,
         Kind::IpReservation,
         Kind::Node,
@@ -42,6 +46,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::ClusterInformation => "ClusterInformation",
+            Kind::IpamConfiguration => "IPAMConfiguration",
             Kind::IpPool => "IPPool",
             Kind::IpReservation => "IPReservation",
             Kind::Node => "Node",
@@ -54,6 +59,7 @@ impl Kind {
     pub fn plural(self) -> &'static str {
         match self {
             Kind::ClusterInformation => "clusterinformations",
+            Kind::IpamConfiguration => "ipamconfigurations",
             Kind::IpPool => "ippools",
             Kind::IpReservation => "ipreservations",
             Kind::Node => "nodes",
@@ -147,8 +153,11 @@ pub struct ClusterInformationSpec {
 /// The cluster's state.
 pub type ClusterInformation = Resource<ClusterInformationSpec>;
 
+/// A resource of any kind, whose content is kept as it is.
+pub type AnyResource = Resource<Map<String, Value>>;
+
 /// A node. Its content is the node agent's affair and kept as it is.
-pub type Node = Resource<Map<String, Value>>;
+pub type Node = AnyResource;
 
 /// A profile's content.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]

@@ -268,13 +268,14 @@ fn check_profile(profile: &Profile) -> Result<(), Broken> {
     if are_labels(labels) { Ok(()) } else { Err(Tag::Labels.broken("LabelsToApply", &go_map(labels))) }
 }
 
-/// Upstream refuses dots, too. This plugin has always networked containers with such IDs, and nothing in Calico takes
-/// the ID apart.
-fn is_container_id(text: &str) -> bool {
+/// Whether this may be a container's ID. Upstream refuses dots, too. This plugin has always networked containers with
+/// such IDs, and nothing in Calico takes the ID apart.
+pub fn is_container_id(text: &str) -> bool {
     text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.')) && has_sound_ends(text)
 }
 
-fn is_interface(text: &str) -> bool {
+/// Whether an interface may have this name.
+pub fn is_interface(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.bytes().all(is_word_byte)
 }
 
@@ -301,7 +302,7 @@ fn is_word_byte(c: u8) -> bool {
 }
 
 /// Whether Go takes this as a hardware address: of 6, 8 or 20 bytes, as `02:00:..`, `02-00-..` or `0200.5e10..`.
-fn is_mac(text: &str) -> bool {
+pub fn is_mac(text: &str) -> bool {
     let Some(separator) = text.chars().find(|c| matches!(c, ':' | '-' | '.')) else { return false };
     let digits = if separator == '.' { 4 } else { 2 };
     let groups: Vec<&str> = text.split(separator).collect();

@@ -1,7 +1,9 @@
 //! Objects in the Kubernetes API: those that the established implementation was seen to store, and others that it may.
 
 use calico_model::kubernetes::{Group, Item, Kept, Place, collection, decode, decode_outline, encode, place};
-use calico_model::{Affinity, Block, Handle, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Object, Owner};
+use calico_model::{
+    Affinity, AnyResource, Block, Handle, IpPool, IpVersion, IpamConfig, Key, Kind, Listing, Object, Owner,
+};
 use serde_json::{Value, json};
 
 /// Pairs of a collection and an object of it, as recorded.
@@ -355,6 +357,68 @@ fn metadata_of_resources() {
     let created = written(Group::V1, &Key::resource(Kind::IpPool, "p"), &pool.into(), None, None);
     assert_eq!((created["metadata"].get("uid"), created["metadata"].get("resourceVersion")), (None, None));
     assert!(created["metadata"]["annotations"]["projectcalico.org/metadata"].as_str().unwrap().contains("calicos"));
+}
+
+/// Objects of whatever content, as people's tools write them, are written as those with a type of their own. Neither what a tool
+/// was shown of the place counts, nor is what others gave to the real object lost.
+#[test]
+fn resources_of_any_content_are_written() {
+    let metadata = json!({"name": "default", "resourceVersion": "7", "uid": "u", "generation": 3,
+        "creationTimestamp": "2026-01-02T03:04:05Z", "labels": {"mine": "x"}, "annotations": {"mine": "y"},
+        "finalizers": ["f"], "ownerReferences": [{"uid": "o"}]});
+    for group in [Group::V1, Group::V3] {
+        for (kind, plural, spec) in [
+            (Kind::IpPool, "ippools", json!({"cidr": "10.0.0.0/16", "ipipMode": "Always", "later": [1]})),
+            (Kind::IpReservation, "ipreservations", json!({"reservedCIDRs": ["10.0.0.0/30"], "later": [1]})),
+            (Kind::ClusterInformation, "clusterinformations", json!({"clusterGUID": "g", "datastoreReady": false})),
+        ] {
+            let key = Key::resource(kind, "default");
+            let shown = json!({"kind": kind.name(), "apiVersion": "projectcalico.org/v3", "metadata": metadata,
+                "spec": spec, "status": {"a": 1}});
+            let any: AnyResource = serde_json::from_value(shown.clone()).unwrap();
+
+            let created = written(group, &key, &Object::Any(any.clone()), None, None);
+            assert_eq!(created["apiVersion"], group.api_version());
+            assert_eq!((&created["kind"], &created["spec"]), (&shown["kind"], &spec));
+            assert_eq!((created["metadata"].get("uid"), created["metadata"].get("resourceVersion")), (None, None));
+            let again = item(group, plural, &created);
+            let calicos = again.object.clone().unwrap().metadata_mut().unwrap().clone();
+            assert_eq!((calicos.labels["mine"].as_str(), calicos.annotations["mine"].as_str()), ("x", "y"));
+            assert_eq!(json!(calicos.extra), json!({"finalizers": ["f"], "ownerReferences": [{"uid": "o"}]}));
+
+            // It replaces a later version of its place than the tool was shown, which others changed.
+            let mut there = created;
+            for (field, value) in [("resourceVersion", json!("9")), ("uid", json!("v"))] {
+                there["metadata"][field] = value;
+            }
+            if group == Group::V1 {
+                there["metadata"]["finalizers"] = json!(["theirs"]);
+            }
+            let there = item(group, plural, &there);
+            let replaced = written(group, &key, &Object::Any(any), Some(&there.kept), Some("9"));
+            let metadata = &replaced["metadata"];
+            assert_eq!((&metadata["resourceVersion"], &metadata["uid"]), (&json!("9"), &json!("v")));
+            assert_eq!((metadata.get("generation"), &replaced["spec"]), (None, &spec));
+            assert_eq!(metadata["finalizers"], json!([if group == Group::V1 { "theirs" } else { "f" }]));
+            let calicos = item(group, plural, &replaced).object.unwrap().metadata_mut().unwrap().clone();
+            assert_eq!((calicos.labels["mine"].as_str(), calicos.annotations["mine"].as_str()), ("x", "y"));
+            assert_eq!(calicos.extra["finalizers"], json!(["f"]));
+        }
+    }
+    let other: AnyResource =
+        serde_json::from_value(json!({"kind": "IPPool", "apiVersion": "", "metadata": {"name": "p"}, "spec": {}}))
+            .unwrap();
+    let key = Key::resource(Kind::IpReservation, "p");
+    assert!(encode(Group::V1, &key, &Object::Any(other), None, None).is_err());
+}
+
+/// What people set of address management is the settings themselves here.
+#[test]
+fn the_settings_of_people_have_no_place_of_their_own() {
+    for group in [Group::V1, Group::V3] {
+        assert_eq!(place(group, &Key::resource(Kind::IpamConfiguration, "default")), None);
+        assert_eq!(collection(group, &Listing::Resources(Kind::IpamConfiguration)), None);
+    }
 }
 
 /// A pool that is being deleted is seen to be, wherever it says so.

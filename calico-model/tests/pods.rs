@@ -1,7 +1,7 @@
 //! The workload endpoint that a pod is, and what is stored of one.
 
 use calico_model::endpoint::{EndpointPort, Protocol};
-use calico_model::kubernetes::{ClusterNode, Namespace, Pod, PodError, endpoint_patch, pod_of, pod_of_listing};
+use calico_model::kubernetes::{Pod, PodError, endpoint_patch, pod_of, pod_of_listing};
 use calico_model::{Key, Kind, Listing, WorkloadEndpoint};
 use serde_json::{Value, json};
 
@@ -225,24 +225,4 @@ fn protocols_of_stored_ports() {
     assert_eq!(read(r#"{"protocol":6}"#).protocol, Protocol::Number(6));
     let odd = r#"{"name":"a","protocol":132,"port":1,"hostPort":0,"hostIP":"","later":1}"#;
     assert_eq!(serde_json::to_string(&read(odd)).unwrap(), odd);
-}
-
-#[test]
-fn nodes_and_namespaces() {
-    let node = |value: Value| serde_json::from_str::<ClusterNode>(&value.to_string()).unwrap();
-    let full = node(json!({
-        "metadata": {"name": "node-1", "uid": "u", "labels": {"a": "real", "c": "d"}, "annotations": {"projectcalico.org/labels": "{\"a\":\"annotated\",\"b\":\"x\"}"}},
-        "spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": ["10.0.0.0/24", "fd00::/64"]},
-    }));
-    assert_eq!(full.pod_cidrs(), ["10.0.0.0/24", "fd00::/64"]);
-    let calicos = full.node().unwrap();
-    assert_eq!(json!(calicos.metadata.labels), json!({"a": "real", "b": "x", "c": "d"}));
-    assert_eq!((calicos.metadata.name.as_str(), calicos.kind.as_str()), ("node-1", "Node"));
-    assert_eq!(node(json!({"spec": {"podCIDR": "10.0.0.0/24", "podCIDRs": null}})).pod_cidrs(), ["10.0.0.0/24"]);
-    assert!(node(json!({"metadata": null, "spec": null})).pod_cidrs().is_empty());
-    let junk = node(json!({"metadata": {"name": "n", "annotations": {"projectcalico.org/labels": "junk"}}}));
-    assert!(junk.node().unwrap_err().to_string().contains("projectcalico.org/labels"));
-    let namespace: Namespace =
-        serde_json::from_str(r#"{"metadata":{"name":"n","labels":{"a":"b"},"annotations":null},"spec":{}}"#).unwrap();
-    assert_eq!((namespace.metadata.labels["a"].as_str(), namespace.metadata.annotations.len()), ("b", 0));
 }

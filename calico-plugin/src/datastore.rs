@@ -34,6 +34,14 @@ struct Sources<'a> {
 }
 
 impl DatastoreConf {
+    /// What the environment alone says: for tools that have no network configuration.
+    ///
+    /// # Errors
+    /// It contradicts itself.
+    pub fn of_environment(variables: &Variables) -> Result<DatastoreConf, Error> {
+        DatastoreConf::read(&Fields::of(&serde_json::json!({}), "").map_err(wrong)?, variables)
+    }
+
     /// Reads what the configuration and the environment say. Without a type, etcd endpoints make it etcd, and their
     /// absence Kubernetes, as upstream decides.
     pub(crate) fn read(fields: &Fields<'_>, variables: &Variables) -> Result<DatastoreConf, Error> {
@@ -45,8 +53,9 @@ impl DatastoreConf {
         let sources = Sources { fields, variables };
         match variables.over(Variable::DatastoreType, configured)?.as_str() {
             "local" => {
-                let file = fields.nonempty("local_store_file").map_err(wrong)?;
-                Ok(DatastoreConf::Local(file.unwrap_or(local::DEFAULT_PATH).into()))
+                let file =
+                    sources.set(Variable::LocalStoreFile, fields.nonempty("local_store_file").map_err(wrong)?)?;
+                Ok(DatastoreConf::Local(file.unwrap_or_else(|| local::DEFAULT_PATH.to_owned()).into()))
             }
             "etcdv3" => sources.etcd().map(DatastoreConf::Etcd),
             "" if !sources.endpoints()?.is_empty() => sources.etcd().map(DatastoreConf::Etcd),

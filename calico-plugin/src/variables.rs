@@ -30,11 +30,12 @@ pub enum Variable {
     K8sInsecureSkipTlsVerify,
     K8sCurrentContext,
     CalicoApiGroup,
+    LocalStoreFile,
 }
 
 impl Variable {
     /// Every setting.
-    pub const ALL: [Variable; 17] = [
+    pub const ALL: [Variable; 18] = [
         Variable::DatastoreType,
         Variable::EtcdEndpoints,
         Variable::EtcdDiscoverySrv,
@@ -52,6 +53,7 @@ impl Variable {
         Variable::K8sInsecureSkipTlsVerify,
         Variable::K8sCurrentContext,
         Variable::CalicoApiGroup,
+        Variable::LocalStoreFile,
     ];
 
     /// The variable's name, without the prefix.
@@ -75,12 +77,19 @@ impl Variable {
             Variable::K8sInsecureSkipTlsVerify => "K8S_INSECURE_SKIP_TLS_VERIFY",
             Variable::K8sCurrentContext => "K8S_CURRENT_CONTEXT",
             Variable::CalicoApiGroup => "CALICO_API_GROUP",
+            Variable::LocalStoreFile => "LOCAL_STORE_FILE",
         }
     }
 
     fn prefixed(self) -> String {
         format!("{PREFIX}{}", self.name())
     }
+}
+
+/// The settings of this process, by the names of their variables: with the prefix `CALICO_` or without.
+pub fn of_datastore() -> Vec<(String, OsString)> {
+    let names = Variable::ALL.into_iter().flat_map(|variable| [variable.prefixed(), variable.name().to_owned()]);
+    names.filter_map(|name| std::env::var_os(&name).map(|value| (name, value))).collect()
 }
 
 /// The settings of an environment. They are not printed: a password is among them.
@@ -90,8 +99,7 @@ pub struct Variables(BTreeMap<String, OsString>);
 impl Variables {
     /// Those of this process.
     pub fn of_process() -> Variables {
-        let names = Variable::ALL.into_iter().flat_map(|variable| [variable.prefixed(), variable.name().to_owned()]);
-        Variables(names.filter_map(|name| std::env::var_os(&name).map(|value| (name, value))).collect())
+        of_datastore().into_iter().collect()
     }
 
     /// A setting's value. The variable with the prefix has precedence over the network configuration's `configured`,
@@ -126,6 +134,12 @@ impl Variables {
 impl fmt::Debug for Variables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl FromIterator<(String, OsString)> for Variables {
+    fn from_iter<T: IntoIterator<Item = (String, OsString)>>(settings: T) -> Variables {
+        Variables(settings.into_iter().collect())
     }
 }
 

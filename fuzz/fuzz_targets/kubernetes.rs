@@ -2,7 +2,9 @@
 
 #![no_main]
 
-use calico_model::kubernetes::{ClusterNode, Group, Item, Pod, decode, decode_outline, encode, endpoint_patch};
+use calico_model::kubernetes::{
+    ClusterNode, Group, Item, Pod, decode, decode_outline, encode, endpoint_patch, node_patch,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -36,7 +38,9 @@ fuzz_target!(|data: &[u8]| {
         endpoint_patch(&endpoint);
     }
     if let Ok(node) = serde_json::from_slice::<ClusterNode>(data) {
-        drop(node.node());
+        if let Ok(calicos) = node.node() {
+            node_patch(&calicos, &node.kept(), &node.metadata.resource_version);
+        }
     }
 });
 

@@ -22,7 +22,15 @@ pub fn to_compact(value: &impl Serialize) -> String {
 /// # Panics
 /// As [`to_compact`].
 pub fn to_pretty(value: &impl Serialize) -> String {
-    write(value, PrettyFormatter::with_indent(b"    "))
+    to_indented(value, "    ")
+}
+
+/// Writes `value` with `indent` before each line, once a level, and without a final newline.
+///
+/// # Panics
+/// As [`to_compact`].
+pub fn to_indented(value: &impl Serialize, indent: &str) -> String {
+    write(value, PrettyFormatter::with_indent(indent.as_bytes()))
 }
 
 fn write(value: &impl Serialize, layout: impl Formatter) -> String {
@@ -157,5 +165,6 @@ mod tests {
     "e": []
 }"#
         );
+        assert_eq!(to_indented(&json!([{"a": 1}]), " "), "[\n {\n  \"a\": 1\n }\n]");
     }
 }

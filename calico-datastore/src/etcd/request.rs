@@ -1,9 +1,11 @@
 //! The requests: what is asked of a member, and what its answers mean.
 
-use calico_model::Key;
+use calico_model::{Key, Listing};
 use etcd_client::{
     Compare, CompareOp, Error as Failure, GetOptions, GetResponse, KeyValue, KvClient, Txn, TxnOp, TxnOpResponse,
 };
+
+use futures_util::future::try_join_all;
 
 use crate::contract::{Answers, Entry, Expect, Outcome, Revision, Want, Write};
 
@@ -27,18 +29,21 @@ pub async fn read(mut kv: KvClient, wants: &[Want]) -> Result<Answers, Failed> {
         if revision == 0 {
             revision = response.header().map_or(0, |header| header.revision());
         }
-        for (want, answer) in part.iter().zip(response.op_responses()) {
-            let TxnOpResponse::Get(answer) = answer else {
-                return Err(unexpected());
-            };
-            answers.push(match want {
-                Want::Get(key) | Want::Outline(key) => {
-                    let entry = |stored: &KeyValue| want.answer(key, revision_of(stored), stored.value());
-                    answer.kvs().iter().map(entry).collect()
+        // Long listings go on side by side.
+        let whole = part.iter().zip(response.op_responses()).map(|(want, answer)| {
+            let kv = kv.clone();
+            async move {
+                let TxnOpResponse::Get(answer) = answer else { return Err(unexpected()) };
+                match want {
+                    Want::Get(key) | Want::Outline(key) => {
+                        let entry = |stored: &KeyValue| want.answer(key, revision_of(stored), stored.value());
+                        Ok(answer.kvs().iter().map(entry).collect())
+                    }
+                    Want::List(listing) => all_pages(kv, listing, answer, revision).await,
                 }
-                Want::List(_) => all_pages(&mut kv, want, answer, revision).await?,
-            });
-        }
+            }
+        });
+        answers.extend(try_join_all(whole).await?);
     }
     Ok(Answers::new(answers))
 }
@@ -53,20 +58,40 @@ fn range(want: &Want, revision: i64) -> TxnOp {
     }
 }
 
-async fn all_pages(kv: &mut KvClient, want: &Want, first: GetResponse, revision: i64) -> Result<Vec<Entry>, Failed> {
-    let Want::List(listing) = want else { return Ok(Vec::new()) };
+async fn all_pages(
+    mut kv: KvClient,
+    listing: &Listing,
+    first: GetResponse,
+    revision: i64,
+) -> Result<Vec<Entry>, Failed> {
     let mut page = first;
     let mut entries = Vec::new();
     loop {
-        let entry = |stored: &KeyValue| Entry::parse(stored.key_str().ok()?, revision_of(stored), stored.value());
-        entries.extend(page.kvs().iter().filter_map(entry));
-        let Some(last) = page.kvs().last().filter(|_| page.more()) else {
-            return Ok(entries);
+        let next = page.kvs().last().filter(|_| page.more()).map(|last| {
+            let mut from = last.key().to_vec();
+            from.push(0);
+            from
+        });
+        let ahead = async {
+            let Some(from) = next else { return Ok(None) };
+            let options = GetOptions::new().with_range(listing.end()).with_limit(PAGE).with_revision(revision);
+            kv.get(from, Some(options)).await.map(Some)
         };
-        let mut from = last.key().to_vec();
-        from.push(0);
-        let options = GetOptions::new().with_range(listing.end()).with_limit(PAGE).with_revision(revision);
-        page = kv.get(from, Some(options)).await?;
+        let (answer, ()) = tokio::join!(ahead, decode(&page, &mut entries));
+        match answer? {
+            Some(answer) => page = answer,
+            None => return Ok(entries),
+        }
+    }
+}
+
+/// Reads the objects of a page, giving way to the connection every few of them: the member prepares the next page meanwhile.
+async fn decode(page: &GetResponse, entries: &mut Vec<Entry>) {
+    const AT_ONCE: usize = 50;
+    for few in page.kvs().chunks(AT_ONCE) {
+        tokio::task::yield_now().await;
+        let entry = |stored: &KeyValue| Entry::parse(stored.key_str().ok()?, revision_of(stored), stored.value());
+        entries.extend(few.iter().filter_map(entry));
     }
 }
 

@@ -1,9 +1,12 @@
 //! What Kubernetes itself says: its pods, namespaces and nodes, which are not Calico's objects.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use calico_model::kubernetes::{ClusterNode, Namespace, Pod};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::api::{Api, encoded};
 use super::client::Client;
@@ -42,7 +45,7 @@ impl Cluster {
 
     /// A namespace.
     pub async fn namespace(&self, name: &str) -> Result<Option<Namespace>, Error> {
-        self.get(&format!("/api/v1/namespaces/{}", encoded(name))).await
+        self.get(&namespace_path(name)).await
     }
 
     /// A node.
@@ -61,18 +64,111 @@ impl Cluster {
         Ok(version.map(|version| version.git_version).unwrap_or_default())
     }
 
+    /// All services: each as `namespace/name`, with the addresses that it is reached by if it is of the type LoadBalancer. What
+    /// is no address but a name is left out.
+    ///
+    /// # Errors
+    /// Kubernetes does not answer; or one of them cannot be read, so that nobody could tell its addresses.
+    pub async fn services(&self) -> Result<Vec<(String, Vec<IpAddr>)>, Error> {
+        const PATH: &str = "/api/v1/services";
+        let what = || (self.api.name(), format!("read {PATH}"));
+        let items = self.deadline.within(what, self.api.list(PATH, "")).await?.unwrap_or_default();
+        let service = |item: &RawValue| serde_json::from_str::<Service>(item.get()).map(Service::balanced);
+        items.iter().map(|item| service(item)).collect::<Result<_, _>>().map_err(|error| Error::Invalid {
+            store: self.api.name(),
+            reason: format!("a service in {PATH} is not what one should be: {error}"),
+            advice: "is this the API server, or a proxy before it?".into(),
+        })
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {
         let what = || (self.api.name(), format!("read {path}"));
         self.deadline.within(what, self.api.get_shared(path)).await
     }
 }
 
+/// A service, as far as it is read.
+#[derive(Deserialize)]
+struct Service {
+    metadata: ServiceName,
+    spec: ServiceSpec,
+    #[serde(default)]
+    status: ServiceStatus,
+}
+
+#[derive(Deserialize)]
+struct ServiceName {
+    name: String,
+    namespace: String,
+}
+
+#[derive(Deserialize)]
+struct ServiceSpec {
+    #[serde(default)]
+    r#type: String,
+}
+
+#[derive(Deserialize, Default)]
+struct ServiceStatus {
+    #[serde(rename = "loadBalancer", default)]
+    load_balancer: LoadBalancer,
+}
+
+#[derive(Deserialize, Default)]
+struct LoadBalancer {
+    #[serde(default)]
+    ingress: Vec<Ingress>,
+}
+
+#[derive(Deserialize)]
+struct Ingress {
+    #[serde(default)]
+    ip: String,
+}
+
+impl Service {
+    /// Its name, and its addresses if it is balanced.
+    fn balanced(self) -> (String, Vec<IpAddr>) {
+        let name = format!("{}/{}", self.metadata.namespace, self.metadata.name);
+        let ingress = self.status.load_balancer.ingress.into_iter().filter(|_| self.spec.r#type == "LoadBalancer");
+        (name, ingress.filter_map(|ingress| ingress.ip.parse().ok()).collect())
+    }
+}
+
+/// Where a namespace is.
+pub fn namespace_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{}", encoded(name))
+}
+
 /// Where a pod is.
 pub fn pod_path(namespace: &str, name: &str) -> String {
-    format!("/api/v1/namespaces/{}/pods/{}", encoded(namespace), encoded(name))
+    format!("{}/pods/{}", namespace_path(namespace), encoded(name))
 }
 
 /// Where a node is.
 pub fn node_path(name: &str) -> String {
     format!("/api/v1/nodes/{}", encoded(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_with_a_balancers_addresses() {
+        let balanced = |text: &str| serde_json::from_str::<Service>(text).unwrap().balanced();
+        let ingress =
+            r#""status":{"loadBalancer":{"ingress":[{"ip":"10.9.0.1"},{"hostname":"x.example"},{"ip":"fd00::9"}]}}"#;
+        let service = |kind: &str, status: &str| {
+            let (name, addresses) = balanced(&format!(
+                r#"{{"metadata":{{"name":"web","namespace":"shop"}},"spec":{{"type":"{kind}"}},{status}}}"#
+            ));
+            assert_eq!(name, "shop/web");
+            addresses
+        };
+        let addresses: Vec<IpAddr> = ["10.9.0.1", "fd00::9"].map(|text| text.parse().unwrap()).to_vec();
+        assert_eq!(service("LoadBalancer", ingress), addresses);
+        assert!(service("ClusterIP", ingress).is_empty());
+        assert!(service("LoadBalancer", r#""status":{"loadBalancer":{}}"#).is_empty());
+    }
 }

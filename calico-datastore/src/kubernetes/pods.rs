@@ -4,10 +4,11 @@ use calico_model::endpoint_name::{self, EndpointId};
 use calico_model::kubernetes::{Pod, clearing_patch, endpoint_patch, pod_of};
 use calico_model::object::Malformed;
 use calico_model::{Key, Object};
+use serde_json::Value;
 
 use super::api::Written;
 use super::cluster::pod_path;
-use super::store::{Done, Known, Kubernetes};
+use super::store::{Done, Known, Kubernetes, unreadable_entry};
 use crate::contract::{Entry, Expect, Revision, Write};
 use crate::error::Error;
 
@@ -25,9 +26,7 @@ pub fn entry(store: &Kubernetes, pod: &Pod) -> Result<Option<Entry>, Error> {
     let (key, object) = match pod.endpoint(prefix) {
         Ok(endpoint) => (Key::endpoint(namespace, &endpoint.metadata.name), Ok(Object::WorkloadEndpoint(endpoint))),
         Err(error) => {
-            let (orchestrator, endpoint) = ("k8s".to_owned(), "eth0".to_owned());
-            let id = EndpointId { node: pod.spec.node_name.clone(), orchestrator, workload: name.clone(), endpoint };
-            let key = Key::endpoint(namespace, &id.name().unwrap_or_else(|_| name.clone()));
+            let key = key_of(namespace, name, &pod.spec.node_name);
             let reason = format!("pod {namespace}/{name}: {error}");
             (key.clone(), Err(Malformed { key: key.path(), reason }))
         }
@@ -35,6 +34,25 @@ pub fn entry(store: &Kubernetes, pod: &Pod) -> Result<Option<Entry>, Error> {
     let revision = store.revision(&key, &pod.metadata.resource_version)?;
     store.remember(&key, Known { revision, uid: pod.metadata.uid.clone(), kept: None });
     Ok(Some(Entry { key, revision, object }))
+}
+
+/// A pod that is not as one should be, as the endpoint that it may be; `None` where it certainly is none.
+pub fn unreadable(json: &str, error: &serde_json::Error) -> Option<Entry> {
+    let whole: Value = serde_json::from_str(json).unwrap_or_default();
+    let (metadata, spec) = (&whole["metadata"], &whole["spec"]);
+    let has_no_node = spec.is_object() && (spec["nodeName"].is_null() || spec["nodeName"] == "");
+    if has_no_node || spec["hostNetwork"] == true {
+        return None;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let key = key_of(&text(&metadata["namespace"]), &text(&metadata["name"]), &text(&spec["nodeName"]));
+    Some(unreadable_entry(key, &metadata["resourceVersion"], error))
+}
+
+fn key_of(namespace: &str, pod: &str, node: &str) -> Key {
+    let (orchestrator, endpoint) = ("k8s".to_owned(), "eth0".to_owned());
+    let id = EndpointId { node: node.to_owned(), orchestrator, workload: pod.to_owned(), endpoint };
+    Key::endpoint(namespace, &id.name().unwrap_or_else(|_| pod.to_owned()))
 }
 
 /// Applies a write of an endpoint; `None` where it is one of something else.

@@ -5,10 +5,10 @@ use calico_model::{Key, Kind, Listing};
 use futures_util::future::try_join_all;
 
 use super::api::{Found, encoded};
-use super::cluster::{node_path, pod_path};
-use super::pods;
+use super::cluster::{namespace_path, node_path, pod_path};
 use super::store::Kubernetes;
-use crate::contract::{Answers, Entry, Revision, Want};
+use super::{nodes, pods, profiles};
+use crate::contract::{Answers, Entry, Want};
 use crate::error::Error;
 
 /// What answers a question.
@@ -26,6 +26,10 @@ enum Request {
     Node(String),
     /// All nodes.
     Nodes,
+    /// A profile: a namespace or a service account.
+    Profile(String),
+    /// All namespaces and all service accounts.
+    Profiles,
     /// Nothing: Kubernetes has no such thing.
     None,
 }
@@ -48,6 +52,7 @@ impl Request {
                     }
                     (_, Some((namespace, name)), _) => Request::Pod { namespace: namespace.to_owned(), name },
                     (.., Key::Resource { kind: Kind::Node, name, .. }) => Request::Node(name.clone()),
+                    (.., Key::Resource { kind: Kind::Profile, name, .. }) => Request::Profile(name.clone()),
                     _ => Request::None,
                 }
             }
@@ -59,6 +64,7 @@ impl Request {
                 (.., Listing::Endpoints { .. }) => Request::None,
                 (.., Listing::Resources(Kind::WorkloadEndpoint)) => Request::Pods { namespace: String::new() },
                 (.., Listing::Resources(Kind::Node)) => Request::Nodes,
+                (.., Listing::Resources(Kind::Profile)) => Request::Profiles,
                 _ => Request::None,
             },
         }
@@ -100,40 +106,38 @@ impl Request {
             Request::Pods { namespace } => {
                 let path = match namespace.as_str() {
                     "" => "/api/v1/pods".to_owned(),
-                    namespace => format!("/api/v1/namespaces/{}/pods", encoded(namespace)),
+                    namespace => format!("{}/pods", namespace_path(namespace)),
                 };
                 let mut entries = Vec::new();
+                // From bytes, like everything else: another source would link all that reads pods once more.
                 for item in api.list(&path, "").await?.unwrap_or_default() {
-                    // A pod that cannot be read is none of ours.
-                    if let Ok(pod) = serde_json::from_str::<Pod>(item.get()) {
-                        entries.extend(pods::entry(store, &pod)?);
-                    }
+                    entries.extend(match serde_json::from_slice::<Pod>(item.get().as_bytes()) {
+                        Ok(pod) => pods::entry(store, &pod)?,
+                        Err(error) => pods::unreadable(item.get(), &error),
+                    });
                 }
                 entries
             }
             Request::Node(name) => {
                 let node: Option<ClusterNode> = api.get_shared(&node_path(name)).await?;
-                node.map(|node| node_entry(store, &node)).transpose()?.into_iter().collect()
+                node.map(|node| nodes::entry(store, &node)).transpose()?.into_iter().collect()
             }
             Request::Nodes => {
                 let mut entries = Vec::new();
                 for item in api.list("/api/v1/nodes", "").await?.unwrap_or_default() {
-                    if let Ok(node) = serde_json::from_str::<ClusterNode>(item.get()) {
-                        entries.push(node_entry(store, &node)?);
-                    }
+                    entries.push(match serde_json::from_slice::<ClusterNode>(item.get().as_bytes()) {
+                        Ok(node) => nodes::entry(store, &node)?,
+                        Err(error) => nodes::unreadable(item.get(), &error),
+                    });
                 }
                 entries
             }
+            Request::Profile(name) => profiles::get(store, name).await?.into_iter().collect(),
+            Request::Profiles => profiles::all(store).await?,
             Request::None => Vec::new(),
         };
         Ok(Reply::Entries(entries))
     }
-}
-
-fn node_entry(store: &Kubernetes, node: &ClusterNode) -> Result<Entry, Error> {
-    let key = Key::resource(Kind::Node, &node.metadata.name);
-    let revision: Revision = store.revision(&key, &node.metadata.resource_version)?;
-    Ok(Entry { key, revision, object: node.node().map(Into::into) })
 }
 
 /// Asks all questions of a batch.

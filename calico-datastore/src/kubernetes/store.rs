@@ -16,7 +16,7 @@ use serde::de::IgnoredAny;
 use super::api::{Api, Found, Written, encoded};
 use super::client::Client;
 use super::settings::Settings;
-use super::{guess, pods, questions};
+use super::{guess, nodes, pods, questions};
 use crate::contract::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
 use crate::deadline::Deadline;
 use crate::error::Error;
@@ -240,6 +240,13 @@ impl Kubernetes {
     }
 }
 
+/// What says which one it is, and is not as one should be. It cannot be written, so that nothing is remembered of it.
+pub(super) fn unreadable_entry(key: Key, resource_version: &serde_json::Value, error: &serde_json::Error) -> Entry {
+    let revision = resource_version.as_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let object = Err(Malformed { key: key.path(), reason: error.to_string() });
+    Entry { key, revision: Revision(revision), object }
+}
+
 /// What became of one write.
 pub(super) enum Done {
     Applied(Revision),
@@ -255,9 +262,12 @@ impl Datastore for Kubernetes {
     async fn commit(&self, writes: &[Write]) -> Result<Outcome, Error> {
         let mut applied = Vec::with_capacity(writes.len());
         for (index, write) in writes.iter().enumerate() {
-            let done = match pods::write(self, write).await {
-                Some(done) => done,
-                None => self.write(write).await,
+            let done = if let Some(done) = pods::write(self, write).await {
+                done
+            } else if let Some(done) = nodes::write(self, write).await {
+                done
+            } else {
+                self.write(write).await
             };
             match done {
                 Ok(Done::Applied(revision)) => applied.push(revision),
@@ -281,6 +291,10 @@ impl Datastore for Kubernetes {
     }
 
     fn answers_singly(&self) -> bool {
+        true
+    }
+
+    fn endpoints_are_pods(&self) -> bool {
         true
     }
 

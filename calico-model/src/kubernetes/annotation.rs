@@ -16,6 +16,10 @@ const METADATA: &str = "projectcalico.org/metadata";
 /// What the API server alone sets, or keeps where a write leaves it out.
 const OF_THE_SERVER: [&str; 3] = ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"];
 
+/// What is a place's, or counted by the server: people's tools write objects as they were shown them.
+const OF_THE_PLACE: [&str; 7] =
+    ["name", "namespace", "uid", "resourceVersion", "generation", "managedFields", "selfLink"];
+
 /// An object's real metadata.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -139,7 +143,7 @@ pub(super) fn written_resource(
         Ok(Value::Object(inner)) => inner,
         _ => Map::new(),
     };
-    inner.retain(|field, _| !matches!(field.as_str(), "name" | "namespace" | "uid"));
+    inner.retain(|field, _| !OF_THE_PLACE.contains(&field.as_str()));
     if group == Group::V3 || kept.is_some_and(|kept| annotation(&kept.metadata).is_none()) {
         metadata.extend(without_the_servers(&inner));
         return metadata;

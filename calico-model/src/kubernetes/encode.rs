@@ -187,6 +187,9 @@ pub fn encode(
         }
         (Key::Handle(id), Object::Handle(handle)) => writing.of_ipam(Map::new(), HandleSpec { id, handle }),
         (Key::IpamConfig, Object::IpamConfig(config)) => writing.of_ipam(Map::new(), ConfigSpec::of(config)),
+        (Key::Resource { kind, .. }, Object::Any(resource)) if resource.kind == kind.name() => {
+            writing.of_resource(resource)
+        }
         (Key::Resource { kind: Kind::IpPool, .. }, Object::IpPool(pool)) => writing.of_resource(pool),
         (Key::Resource { kind: Kind::IpReservation, .. }, Object::IpReservation(reservation)) => {
             writing.of_resource(reservation)

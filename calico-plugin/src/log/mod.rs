@@ -17,7 +17,7 @@ use std::time::SystemTime;
 pub use file::FileConf;
 pub use line::{Field, Value};
 pub use phase::Phase;
-pub use rotated::Limits;
+pub use rotated::{Limits, earlier_files};
 
 use file::LogFile;
 use line::Entry;

@@ -40,6 +40,17 @@ impl Limits {
     }
 }
 
+/// The files that a log file was before, newest first. One that is being compressed is there once, as it was.
+///
+/// # Errors
+/// Their folder cannot be listed.
+pub fn earlier_files(log: &Path) -> io::Result<Vec<PathBuf>> {
+    let by_time = Rotated::of(log).by_time()?;
+    // The name without the compression's ending is the shortest.
+    let whole = |paths: Vec<PathBuf>| paths.into_iter().min_by_key(|path| path.as_os_str().len());
+    Ok(by_time.into_values().rev().filter_map(whole).collect())
+}
+
 /// The names of the files that one log file was before.
 pub(super) struct Rotated {
     path: PathBuf,
@@ -87,14 +98,7 @@ impl Rotated {
     /// Removes the files that are too old or too many.
     pub fn remove_old(&self, limits: &Limits, now: SystemTime) -> io::Result<()> {
         let oldest = limits.age.and_then(|age| now.checked_sub(age)).map(stamp).unwrap_or_default();
-        // By time: one that is being compressed is there twice.
-        let mut by_time: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            if let Some(time) = self.time(&entry.file_name().to_string_lossy()) {
-                by_time.entry(time.to_owned()).or_default().push(entry.path());
-            }
-        }
+        let by_time = self.by_time()?;
         let kept = limits.count.unwrap_or(usize::MAX);
         let newest_first = by_time.into_iter().rev().enumerate();
         for (_, (_, paths)) in newest_first.filter(|(place, (time, _))| *place >= kept || *time < oldest) {
@@ -107,6 +111,18 @@ impl Rotated {
             }
         }
         Ok(())
+    }
+
+    /// The files, by the times in their names: one that is being compressed is there twice.
+    fn by_time(&self) -> io::Result<BTreeMap<String, Vec<PathBuf>>> {
+        let mut by_time: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            if let Some(time) = self.time(&entry.file_name().to_string_lossy()) {
+                by_time.entry(time.to_owned()).or_default().push(entry.path());
+            }
+        }
+        Ok(by_time)
     }
 
     /// The time in the name of a file that this log file was before.
@@ -182,6 +198,17 @@ mod tests {
         assert!(kept("hour", Limits { age: Some(Duration::from_secs(3600)), ..none }).is_empty());
         let eternity = Some(Duration::from_secs(u64::MAX));
         assert_eq!(kept("eternity", Limits { age: eternity, ..none }), ROTATED);
+    }
+
+    #[test]
+    fn earlier_files_are_listed_newest_first() {
+        let folder = Scratch::new("earlier");
+        for name in KEPT_ANYWAY.iter().chain(&ROTATED) {
+            std::fs::write(folder.path(name), "").unwrap();
+        }
+        let files = earlier_files(&folder.path("cni.log")).unwrap();
+        let names: Vec<_> = files.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, [ROTATED[0], ROTATED[2], ROTATED[3], ROTATED[4], ROTATED[5]]);
     }
 
     #[test]

@@ -69,6 +69,10 @@ impl Datastore for Base {
         self.store.answers_singly()
     }
 
+    fn endpoints_are_pods(&self) -> bool {
+        self.store.endpoints_are_pods()
+    }
+
     fn name(&self) -> String {
         self.store.name()
     }

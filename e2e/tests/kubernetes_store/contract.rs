@@ -222,6 +222,9 @@ fn what_is_absent_is_no_error(plane: &ControlPlane, _: &Opened) {
         Want::Get(Key::endpoint("default", "node--1-cni-none-eth0")),
         Want::Get(Key::endpoint("none", "node--1-k8s-none-eth0")),
         Want::Get(Key::resource(Kind::Profile, "none")),
+        Want::Get(Key::resource(Kind::Profile, "kns.none")),
+        Want::Get(Key::resource(Kind::Profile, "ksa.default.none")),
+        Want::Get(Key::resource(Kind::IpamConfiguration, "default")),
         Want::List(Listing::Blocks),
         Want::List(Listing::Handles),
         Want::List(Listing::HostAffinities),
@@ -230,7 +233,7 @@ fn what_is_absent_is_no_error(plane: &ControlPlane, _: &Opened) {
         Want::List(Listing::Resources(Kind::IpPool)),
         Want::List(Listing::Resources(Kind::WorkloadEndpoint)),
         Want::List(Listing::Endpoints { namespace: "none".to_owned(), name_prefix: "node--1-k8s-none-".to_owned() }),
-        Want::List(Listing::Resources(Kind::Profile)),
+        Want::List(Listing::Resources(Kind::IpamConfiguration)),
     ];
     let mut answers = store.read(&absent);
     for want in &absent {

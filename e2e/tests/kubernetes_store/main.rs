@@ -9,6 +9,7 @@ mod fleet;
 mod groups;
 mod hosts;
 mod model;
+mod nodes;
 mod opened;
 #[path = "../../../calico-ipam/tests/model/stopped.rs"]
 mod stopped;

@@ -2,6 +2,7 @@
 
 mod server;
 mod sources;
+mod views;
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
