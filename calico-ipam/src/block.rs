@@ -191,6 +191,18 @@ pub(crate) fn replace_attribute(block: &mut Block, ordinal: usize, attribute: &A
     touch(block);
 }
 
+/// Frees ordinals, in range, that nobody has, and drops the attributes that no ordinal points to. Answers whether anything
+/// changed.
+pub(crate) fn mend(block: &mut Block, ordinals: &[usize]) -> bool {
+    let before = block.clone();
+    free_up(block, ordinals);
+    let changed = *block != before;
+    if changed {
+        touch(block);
+    }
+    changed
+}
+
 /// Frees ordinals that are in range.
 fn free_up(block: &mut Block, ordinals: &[usize]) {
     for &ordinal in ordinals {

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use calico_datastore::{Answers, Datastore, Entry, Expect, Outcome, Revision, Want, Write};
 use calico_model::{IpVersion, Key, Object};
 
-use crate::assign::{Assigned, AutoAssign, Trace};
+use crate::assign::{AssignAddress, Assigned, AutoAssign, Trace};
 use crate::error::Error;
 use crate::inputs::Inputs;
 use crate::pools::Verdict;
-use crate::{Ipam, Lease};
+use crate::{Allocation, Ipam, Lease};
 
 /// What an allocation would do.
 #[derive(Debug)]
@@ -34,11 +34,20 @@ impl Explanation {
     }
 }
 
+/// What assigning given addresses would do.
+#[derive(Debug)]
+pub struct AddressesExplained {
+    /// What it would answer for each, up to the first that cannot be assigned.
+    pub answers: Vec<Result<Allocation, Error>>,
+    /// What it would write, as in an [`Explanation`].
+    pub writes: Vec<(Key, Option<Object>)>,
+}
+
 impl<D: Datastore> Ipam<D> {
     /// Goes through an allocation as [`Ipam::auto_assign`] does it, with the very same code, but keeps what it would write to
     /// itself.
     pub async fn explain(&self, inputs: &Inputs, request: &AutoAssign, lease: &Lease) -> Explanation {
-        let dry = Ipam::of(DryRun { store: &self.store, written: RefCell::default() }, self.owner.clone(), self.now);
+        let dry = self.dry();
         let mut searches = match dry.searches(inputs, request) {
             Ok(searches) => searches,
             Err(error) => return Explanation { answer: Err(error), traces: Vec::new(), writes: Vec::new() },
@@ -48,6 +57,29 @@ impl<D: Datastore> Ipam<D> {
         let traces = searches.iter().map(|search| (search.version(), search.trace.clone())).collect();
         let writes = dry.store.written.into_inner().writes;
         Explanation { answer: result.map(|()| Ipam::<D>::collect(&self.owner, searches)), traces, writes }
+    }
+
+    /// Goes through the assignment of given addresses, one after the other, as [`Ipam::assign_address`] does it, but keeps
+    /// what it would write to itself.
+    pub async fn explain_addresses(
+        &self,
+        inputs: &Inputs,
+        requests: &[AssignAddress],
+        lease: &Lease,
+    ) -> AddressesExplained {
+        let dry = self.dry();
+        let mut answers = Vec::new();
+        for request in requests {
+            answers.push(dry.assign_address(inputs, request, lease).await);
+            if answers.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        AddressesExplained { answers, writes: dry.store.written.into_inner().writes }
+    }
+
+    fn dry(&self) -> Ipam<DryRun<'_, D>> {
+        Ipam::of(DryRun { store: &self.store, written: RefCell::default() }, self.owner.clone(), self.now)
     }
 }
 
@@ -73,7 +105,8 @@ impl Written {
 
 impl<D: Datastore> Datastore for DryRun<'_, D> {
     async fn read(&self, wants: &[Want]) -> Result<Answers, calico_datastore::Error> {
-        let mut stored = self.store.read(wants).await?;
+        // On the heap: an allocation awaits this in many places, and would be as large as all of them.
+        let mut stored = Box::pin(self.store.read(wants)).await?;
         let written = self.written.borrow();
         Ok(Answers::new(wants.iter().map(|want| {
             let mut entries: BTreeMap<String, Entry> =

@@ -62,8 +62,13 @@ pub enum Answer {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}) ", self.pool, self.cidr)?;
-        match &self.answer {
+        write!(f, "{} ({}) {}", self.pool, self.cidr, self.answer)
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Answer::Chosen => f.write_str("may be used"),
             Answer::Available => f.write_str("is enabled"),
             Answer::Unavailable(why) => f.write_str(why),

@@ -1,6 +1,7 @@
 //! How much of each pool and each block is used.
 
 use calico_datastore::{Datastore, Stored, Want};
+use calico_model::object::Malformed;
 use calico_model::reservation::Reservations;
 use calico_model::{Block, IpPool, IpReservation, Kind, Listing, cidr};
 use ipnetwork::IpNetwork;
@@ -51,19 +52,22 @@ pub struct Utilisation {
     pub pools: Vec<PoolUtilisation>,
     /// The blocks that lie in no pool; none where only some pools were asked for.
     pub orphans: Vec<BlockUtilisation>,
+    /// What is wrong with the pools, reservations and blocks that are left out because they cannot be read.
+    pub malformed: Vec<Malformed>,
 }
 
 impl<D: Datastore> Ipam<D> {
-    /// How much is used of the pools whose name or CIDR is in `wanted`, or of all where it is empty: one read. What
-    /// cannot be read is left out.
+    /// How much is used of the pools whose name or CIDR is in `wanted`, or of all where it is empty: one read.
     pub async fn utilisation(&self, wanted: &[String]) -> Result<Utilisation, Error> {
         let listings = [Listing::Resources(Kind::IpPool), Listing::Resources(Kind::IpReservation), Listing::Blocks]
             .map(Want::List);
         let mut answers = self.store.read(&listings).await?;
-        let pools: Vec<Stored<IpPool>> = answers.list();
-        let reserved: Vec<Stored<IpReservation>> = answers.list();
+        let (pools, mut malformed): (Vec<Stored<IpPool>>, _) = answers.list_readable();
+        let (reserved, unreadable): (Vec<Stored<IpReservation>>, _) = answers.list_readable();
+        malformed.extend(unreadable);
         let reservations = Reservations::new(reserved.iter().map(|stored| &stored.value));
-        let blocks: Vec<Stored<Block>> = answers.list();
+        let (blocks, unreadable): (Vec<Stored<Block>>, _) = answers.list_readable();
+        malformed.extend(unreadable);
 
         let is_wanted = |pool: &IpPool| {
             let cidr = pool.cidr().to_string();
@@ -85,7 +89,7 @@ impl<D: Datastore> Ipam<D> {
             let counts = counts_of_pool(&cidr, &blocks, &reservations);
             PoolUtilisation { name, cidr, counts, blocks: blocks.iter().map(InBlock::report).collect() }
         });
-        Ok(Utilisation { pools: pools.collect(), orphans })
+        Ok(Utilisation { pools: pools.collect(), orphans, malformed })
     }
 }
 

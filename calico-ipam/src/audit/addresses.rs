@@ -3,14 +3,14 @@
 //! Only what is certain without the orchestrator is found. A virtual machine may rest without an endpoint, a service has
 //! none, and of an address allocated by hand nothing is known: their allocations are never leaks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use calico_model::{Attribute, Key, Kind, Node, WorkloadEndpoint, cidr};
 use ipnetwork::IpNetwork;
 
 use super::pools::PoolIndex;
-use super::{Finding, Objects, Tunnel, User, handle_of};
+use super::{Finding, Snapshot, Tunnel, User, handle_of};
 use crate::release;
 
 /// As [`User`], with its object.
@@ -53,19 +53,19 @@ impl Using<'_> {
 }
 
 /// Whether an address is a virtual machine's, which keeps it when it moves or rests.
-fn is_virtual_machines(attribute: &Attribute) -> bool {
+pub fn is_virtual_machines(attribute: &Attribute) -> bool {
     attribute.secondary.contains_key("vmi-name") || attribute.handle().is_some_and(release::is_of_vm)
 }
 
 /// Whether an address is allocated to a container, and so to be given back if there is no endpoint with it: the handle
 /// of a container has a dot before its ID, and a pod is named.
-fn is_containers(attribute: &Attribute, handle: &str) -> bool {
+pub fn is_containers(attribute: &Attribute, handle: &str) -> bool {
     let has = |fact| attribute.secondary.contains_key(fact);
     let service = attribute.secondary.get("type").is_some_and(|it| it == "LoadBalancer");
     !service && !is_virtual_machines(attribute) && (handle.contains('.') || has("pod") && has("namespace"))
 }
 
-impl Objects {
+impl Snapshot {
     pub(super) fn check_addresses(&self, findings: &mut Vec<Finding>) {
         let held: HashMap<IpAddr, &Attribute> =
             self.held().map(|(_, address, attribute)| (address, attribute)).collect();
@@ -74,6 +74,19 @@ impl Objects {
         uses.sort_by_key(|(address, _)| *address);
         self.check_uses(&uses, &held, findings);
         self.check_holders(&uses, findings);
+    }
+
+    /// The endpoints and nodes that cannot be read, or name an address that is none, by their paths: they may have any address.
+    pub fn unknown_users(&self) -> BTreeSet<String> {
+        let mut findings = Vec::new();
+        self.endpoint_uses(&mut findings);
+        self.tunnel_uses(&mut findings);
+        let addresses = findings.into_iter().filter_map(|finding| match finding {
+            Finding::Malformed { key, .. } => Some(key),
+            _ => None,
+        });
+        let may_use = |key: &&Key| matches!(key, Key::Resource { kind: Kind::WorkloadEndpoint | Kind::Node, .. });
+        addresses.chain(self.unreadable.iter().filter(may_use).map(Key::path)).collect()
     }
 
     /// Every address of an endpoint.

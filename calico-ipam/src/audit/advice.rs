@@ -78,11 +78,8 @@ impl Finding {
             PoolBelowBlockSize { .. } => "Replace the pool by a larger one or by one with smaller blocks.",
             ReservationEntry { .. } => "Correct the entry: until then it reserves nothing.",
             InconsistentBlock { inconsistency, .. } => match inconsistency {
-                Inconsistency::Lost { .. } => {
-                    "Nothing is allocated from the block until the address is put back into its unallocated list by hand."
-                }
-                Inconsistency::NoAttribute { .. } => {
-                    "Nothing is allocated from the block until the address, which nobody holds, is freed in it by hand."
+                Inconsistency::Lost { .. } | Inconsistency::NoAttribute { .. } => {
+                    "Nothing is allocated from the block until the address is free again: `calicoctl ipam check --fix` frees it."
                 }
                 _ => "Nothing is allocated from the block until it is repaired by hand, from the endpoints' addresses.",
             },
@@ -106,16 +103,20 @@ impl Finding {
                 "Delete all but the one that the block names: until then several nodes may announce its routes."
             }
             MissingAffinity { .. } => "The owner takes the block up again when it looks for a new one.",
-            EmptyHandle { .. } => "Release the handle with calicoctl.",
+            EmptyHandle { .. } => "Delete it: `calicoctl ipam check --fix` does.",
             HandleEntry { .. } => "The next release by the handle drops the entry.",
-            CountsTooMuch { .. } => "The container's next DEL corrects it; if there will be none, release the handle.",
+            CountsTooMuch { .. } => {
+                "The container's next DEL corrects it; if there will be none, `calicoctl ipam check --fix` does."
+            }
             CountsTooLittle { .. } | MissingHandle { .. } => {
-                "A DEL will not find all addresses: release those that are not in use by address with calicoctl."
+                "A DEL will not find all addresses, until the handle is corrected, as by `calicoctl ipam check --fix`."
             }
             NotAllocated { .. } => "Restart its user before somebody else is given the address.",
             AllocatedToAnother { .. } => "Restart its user: the address belongs to another.",
             DoubledAddress { .. } => "Restart all but the one that the address is allocated to.",
-            Leaked { .. } => "Release the address with calicoctl, if no container has it.",
+            Leaked { .. } => {
+                "Release it, if no container has it: `calicoctl ipam check --fix` where that is certain, or else `ipam release`."
+            }
             EndpointOfUnknownNode { .. } => {
                 "Delete the endpoint and release its addresses, if the node is gone for good."
             }

@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 
+use calico_datastore::Stored;
 use calico_model::{AffinityState, Block, Key, Owner};
 use ipnetwork::IpNetwork;
 
-use super::{Finding, Objects};
+use super::{Finding, Snapshot};
 
-impl Objects {
+impl Snapshot {
     pub(super) fn check_affinities(&self, findings: &mut Vec<Finding>) {
-        let blocks: HashMap<IpNetwork, &Block> = self.blocks.iter().map(|block| (block.cidr, block)).collect();
+        let blocks: HashMap<IpNetwork, &Block> =
+            self.blocks.iter().map(|stored| (stored.value.cidr, &stored.value)).collect();
         for (&block, claims) in &self.affinities {
-            for (owner, state) in claims {
+            for (owner, claim) in claims {
+                let state = &claim.value.state;
                 if let Some(node) = self.absent_node(owner) {
                     findings.push(Finding::AffinityOfUnknownNode { node, block });
                 }
@@ -29,14 +32,14 @@ impl Objects {
                     }
                 }
             }
-            let confirmed = claims.iter().filter(|(_, state)| *state == AffinityState::Confirmed);
+            let confirmed = claims.iter().filter(|(_, claim)| claim.value.state == AffinityState::Confirmed);
             let mut owners: Vec<Owner> = confirmed.map(|(owner, _)| owner.clone()).collect();
             if owners.len() > 1 {
                 owners.sort();
                 findings.push(Finding::DoubledAffinity { block, owners });
             }
         }
-        for block in &self.blocks {
+        for Stored { value: block, .. } in &self.blocks {
             let Some(affinity) = &block.affinity else { continue };
             findings.extend(self.owner_trouble(block.cidr, affinity));
         }

@@ -2,16 +2,17 @@
 
 use std::time::SystemTime;
 
+use calico_datastore::Stored;
 use calico_model::{Block, Key, Kind, timestamp};
 
 use super::pools::PoolIndex;
-use super::{Finding, Objects, overlapping};
+use super::{Finding, Snapshot, overlapping};
 
-impl Objects {
+impl Snapshot {
     pub(super) fn check_blocks(&self, now: SystemTime, findings: &mut Vec<Finding>) {
         let pools = PoolIndex::new(&self.pools);
         let all_pools_are_known = !self.has_unreadable(Kind::IpPool);
-        for block in &self.blocks {
+        for Stored { value: block, .. } in &self.blocks {
             let inconsistencies = block.inconsistencies().into_iter();
             findings.extend(
                 inconsistencies.map(|inconsistency| Finding::InconsistentBlock { block: block.cidr, inconsistency }),
@@ -29,8 +30,10 @@ impl Objects {
         }
         overlapping(
             &self.blocks,
-            |block| block.cidr,
-            |outer, inner| findings.push(Finding::OverlappingBlocks { first: outer.cidr, second: inner.cidr }),
+            |block| block.value.cidr,
+            |outer, inner| {
+                findings.push(Finding::OverlappingBlocks { first: outer.value.cidr, second: inner.value.cidr })
+            },
         );
     }
 }

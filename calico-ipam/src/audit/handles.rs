@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use calico_model::{Key, cidr};
 use ipnetwork::IpNetwork;
 
-use super::{Finding, Objects, handle_of};
+use super::{Finding, Snapshot, handle_of};
 
 /// How many addresses of a handle there are in a block.
 #[derive(Default)]
@@ -16,14 +16,14 @@ struct Count {
     held: i64,
 }
 
-impl Objects {
+impl Snapshot {
     pub(super) fn check_handles(&self, findings: &mut Vec<Finding>) {
         let mut counts: HashMap<(&str, IpNetwork), Count> = HashMap::new();
         for (id, handle) in &self.handles {
-            if handle.block.is_empty() {
+            if handle.value.block.is_empty() {
                 findings.push(Finding::EmptyHandle { handle: id.clone() });
             }
-            for (entry, &number) in &handle.block {
+            for (entry, &number) in &handle.value.block {
                 let Ok(block) = entry.parse::<IpNetwork>() else {
                     findings.push(Finding::HandleEntry { handle: id.clone(), entry: entry.clone() });
                     continue;

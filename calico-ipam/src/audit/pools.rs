@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use calico_model::{IpPool, IpVersion, Selector, cidr};
 use ipnetwork::IpNetwork;
 
-use super::{Finding, Objects, in_order, overlapping};
+use super::{Finding, Snapshot, in_order, overlapping};
 
-impl Objects {
+impl Snapshot {
     pub(super) fn check_pools(&self, findings: &mut Vec<Finding>) {
         for pool in &self.pools {
             let (name, cidr, block_size) = (pool.metadata.name.clone(), pool.spec.cidr, pool.block_size());

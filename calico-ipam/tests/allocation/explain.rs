@@ -1,9 +1,9 @@
 //! What would be chosen, and why, without a trace in the store.
 
-use calico_ipam::{Answer, Decision};
+use calico_ipam::{Answer, AssignAddress, Decision};
 use calico_model::IpVersion;
 
-use crate::world::{World, four, four_of, pool};
+use crate::world::{World, four, four_of, ip, pool};
 
 #[tokio::test]
 async fn says_what_the_next_allocation_does() {
@@ -54,4 +54,25 @@ async fn says_why_there_is_nothing() {
     assert_eq!(explained.pools()[0].answer, Answer::NodeSelector("has(x)".into()));
     let explained = world.explain("a", "c", &four_of(1, &["10.9.0.0/26"])).await;
     assert_eq!(explained.pools()[0].answer, Answer::NotRequested);
+}
+
+#[tokio::test]
+async fn says_what_becomes_of_given_addresses() {
+    let world = World::with(&[pool("p", "10.0.0.0/26", 26)]).await;
+    let explained = async |addresses: &[&str]| {
+        let requests: Vec<AssignAddress> = addresses.iter().map(|text| AssignAddress::workload(ip(text))).collect();
+        let (ipam, before) = (world.ipam("a"), world.dump().await);
+        let inputs = ipam.read_inputs().await.unwrap();
+        let explained = ipam.explain_addresses(&inputs, &requests, &world.lease("c")).await;
+        assert_eq!(world.dump().await, before, "nothing is written");
+        explained
+    };
+    let both = explained(&["10.0.0.7", "10.0.0.8"]).await;
+    let blocks: Vec<String> = both.answers.iter().map(|answer| answer.as_ref().unwrap().block.to_string()).collect();
+    assert_eq!(blocks, ["10.0.0.0/26", "10.0.0.0/26"]);
+    assert!(both.writes.iter().any(|(key, _)| key.path().ends_with("/block/10.0.0.0-26")));
+    world.assign_address("b", "other", "10.0.0.7").await.unwrap();
+    let taken = explained(&["10.0.0.7", "10.0.0.8"]).await;
+    assert_eq!(taken.answers.len(), 1, "nothing is tried after a failure");
+    assert!(taken.answers[0].as_ref().unwrap_err().to_string().contains("Address already assigned"));
 }
