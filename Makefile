@@ -6,6 +6,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
 # etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler. portmap, which a test calls: iptables.
 PACKAGES := busybox-static gcc iproute2 iptables libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
+EXECUTABLES := calico calico-ipam calicoctl
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 
@@ -32,7 +33,7 @@ NETWORKS := $(E2E_CACHE)/networks-$(shell cd e2e/tools/plugins && cat go.mod go.
 DATASTORE ?= local
 # What bench measures, and on which datastores; N calls one at a time.
 PLUGINS ?= bin
-DATASTORES ?= etcd kubernetes local
+DATASTORES ?= etcd kubernetes local calicoctl
 N ?= 100
 # How long fuzz tries each target, and with which random inputs.
 SECONDS ?= 20
@@ -42,7 +43,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build demo cluster test bench servers lint fuzz deps deps-lint deps-fuzz
+.PHONY: help build docs demo cluster test bench servers lint fuzz deps deps-lint deps-fuzz
 .PHONY: check-datastore check-rust check-build check-root check-lint check-fuzz
 
 help:
@@ -51,6 +52,7 @@ help:
 	@echo 'make test       runs all tests (root)'
 	@echo 'make bench      times ADD and DEL; PLUGINS="bin /opt/cni/bin" compares folders of plugins (root)'
 	@echo 'make build      leaves the static executables in bin/'
+	@echo 'make docs       makes docs/calicoctl.md of the definitions of its commands'
 	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
 	@echo 'make fuzz       throws random inputs at what reads stored data, $(SECONDS) s for each of: $(FUZZ_TARGETS); also SECONDS=600'
@@ -214,10 +216,15 @@ $(PODMAN_DEBIAN):
 
 # The files appear complete or not at all: a call that runs one meanwhile keeps the old.
 build: check-build
-	cargo build --release --locked --target $(TARGET) -p calico-cni -p calico-ipam
+	cargo build --release --locked --target $(TARGET) -p calico-cni -p calico-ipam -p calicoctl
 	@mkdir -p bin
-	@for name in calico calico-ipam; do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
-	@ls -l bin/calico bin/calico-ipam
+	@for name in $(EXECUTABLES); do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
+	@ls -l $(addprefix bin/,$(EXECUTABLES))
+
+docs: check-build
+	@cargo build --quiet --locked -p calicoctl
+	@$(or $(CARGO_TARGET_DIR),target)/debug/calicoctl markdown >docs/.calicoctl.md.new
+	@mv docs/.calicoctl.md.new docs/calicoctl.md
 
 check-datastore:
 	@case '$(DATASTORE)' in local|etcd) ;; \
@@ -238,7 +245,7 @@ test: $(AUTO_DEPS) check-root build servers
 	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
 
 bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) \
-    $(if $(filter etcd kubernetes,$(DATASTORES)),$(ETCD)) $(if $(filter kubernetes,$(DATASTORES)),$(KUBERNETES))
+    $(if $(filter etcd kubernetes calicoctl,$(DATASTORES)),$(ETCD)) $(if $(filter kubernetes,$(DATASTORES)),$(KUBERNETES))
 	@cargo build --quiet --locked -p e2e --bins
 	@PLUGINS='$(PLUGINS)' DATASTORES='$(DATASTORES)' N='$(N)' $(or $(CARGO_TARGET_DIR),target)/debug/bench
 
