@@ -79,6 +79,7 @@ impl Call {
         let variables = self.enter.get_envs().filter_map(|(name, value)| Some((text(name), text(value?))));
         Run {
             program: self.program.clone(),
+            arguments: Vec::new(),
             environment: variables.collect(),
             stdin: String::from_utf8_lossy(&self.stdin).into_owned(),
         }

@@ -16,6 +16,7 @@ mod conflist;
 mod container;
 mod containerd;
 mod control_plane;
+mod ctl;
 mod daemon;
 mod dns;
 mod documents;
@@ -51,6 +52,7 @@ pub use containerd::{Containerd, Kept};
 pub use control_plane::{
     ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal,
 };
+pub use ctl::{Ctl, Ground, Said};
 pub use daemon::Daemon;
 pub use dns::{Behaviour, NameServer};
 pub use documents::{readme_chain, readme_list, reference_list};

@@ -16,6 +16,8 @@ use crate::host::Host;
 pub struct Run {
     /// The program, by its path on the host.
     pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<String, String>,
     /// What it reads.

@@ -30,10 +30,11 @@ impl Etcd {
     }
 
     /// Puts the blocks of so many hosts into a pool, each the first that is free in its host's order, with so many addresses in
-    /// use in each. `program` is this crate's executable `crowd`.
-    pub fn crowd(&self, program: &Path, pool: &str, block_size: u8, hosts: usize, addresses: usize) {
+    /// use in each; `whole` also the hosts' nodes, the handles and the endpoints. `program` is this crate's executable `crowd`.
+    pub fn crowd(&self, program: &Path, pool: &str, block_size: u8, hosts: usize, addresses: usize, whole: bool) {
         let mut crowd = self.servers().program(program);
         crowd.arg(self.endpoint(0)).arg(pool).args([block_size.to_string(), hosts.to_string(), addresses.to_string()]);
+        crowd.args(whole.then_some("whole"));
         let output = crowd.output().expect("nsenter can be started");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }

@@ -112,6 +112,17 @@ fn folders_are_compared_on_all_datastores() {
 }
 
 #[test]
+fn the_tool_is_measured_on_a_whole_cluster() {
+    let own = executables_folder();
+    let output = bench(&[own.to_str().unwrap()], "calicoctl");
+    assert!(output.status.success(), "{output:?}");
+    let report = text(output.stdout);
+    let rows = rows(&report, &format!("{} ", own.display()));
+    let calls: Vec<&str> = rows.iter().map(|row| row.0).filter(|call| !call.is_empty()).collect();
+    assert_eq!(calls, ["ipam show", "ipam show --show-blocks", "ipam check"], "{report}");
+}
+
+#[test]
 fn a_call_that_fails_ends_it_with_the_answer() {
     let failing = Folder::failing("failing", "no such luck");
     let output = bench(&[failing.name()], "local");
@@ -139,6 +150,7 @@ fn every_run_is_measured_by_itself() {
     let mut runner = Runner::start(&host, Path::new(env!("CARGO_BIN_EXE_runner")));
     let shell = |stdin: &str| Run {
         program: "/bin/sh".into(),
+        arguments: Vec::new(),
         environment: BTreeMap::from([("NUMBER".to_owned(), "7".to_owned())]),
         stdin: stdin.to_owned(),
     };

@@ -26,7 +26,7 @@ fn cluster(pool: &str) -> Cluster {
 fn a_new_host_beside_ten_thousand_blocks_of_others_asks_little_more() {
     let requests = |others: usize| {
         let cluster = cluster("10.64.0.0/12");
-        cluster.etcd.crowd(Path::new(env!("CARGO_BIN_EXE_crowd")), "10.64.0.0/12", 26, others, 1);
+        cluster.etcd.crowd(Path::new(env!("CARGO_BIN_EXE_crowd")), "10.64.0.0/12", 26, others, 1, false);
         let before = cluster.etcd.dump();
         let (answer, count) = counted(&cluster, |netconf| cluster.call("ADD", "c1", netconf));
         answer.address();
@@ -49,7 +49,7 @@ fn a_new_host_beside_ten_thousand_blocks_of_others_asks_little_more() {
 fn a_full_pool_says_so_in_few_requests() {
     const BLOCKS: usize = 1024;
     let cluster = cluster("10.64.0.0/16");
-    cluster.etcd.crowd(Path::new(env!("CARGO_BIN_EXE_crowd")), "10.64.0.0/16", 26, BLOCKS, 64);
+    cluster.etcd.crowd(Path::new(env!("CARGO_BIN_EXE_crowd")), "10.64.0.0/16", 26, BLOCKS, 64, false);
     let before = cluster.etcd.dump();
     let (answer, count) = counted(&cluster, |netconf| cluster.call("ADD", "c1", netconf));
     answer.error().assert_words(&[

@@ -78,7 +78,7 @@ impl Prepared {
         stdin.write_all(run.stdin.as_bytes())?;
         stdin.rewind()?;
         let mut command = Command::new(&run.program);
-        command.env_clear().envs(&run.environment);
+        command.args(&run.arguments).env_clear().envs(&run.environment);
         command.stdin(stdin).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
         Ok(Prepared { command, stdout, stderr })
     }

@@ -10,6 +10,7 @@ mod server;
 mod settings;
 mod stage;
 mod table;
+mod tool;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,6 +45,9 @@ fn run() -> Result<String, String> {
             let able: Vec<&Folder> = measured.iter().filter(|m| m.verbs.is_ok()).map(|m| m.folder).collect();
             report.push_str(&table::of_crowds(&crowd::measure(&settings, &able)?));
         }
+    }
+    if settings.tool {
+        report.push_str(&table::of_tool(&tool::measure(&settings)?));
     }
     Ok(report)
 }

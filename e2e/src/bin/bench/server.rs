@@ -44,7 +44,7 @@ impl Server {
     pub fn crowded(pool: &str, hosts: usize, used: usize) -> Server {
         let etcd = start_etcd();
         etcd.put_pool("pool4", pool, 26);
-        etcd.crowd(&sibling("crowd"), pool, 26, hosts, used);
+        etcd.crowd(&sibling("crowd"), pool, 26, hosts, used, false);
         Server::Etcd(etcd)
     }
 

@@ -38,9 +38,9 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Those of our two executables that it has.
+    /// Those of our executables that it has.
     pub fn executables(&self) -> Vec<&'static str> {
-        ["calico", "calico-ipam"].into_iter().filter(|name| self.path.join(name).is_file()).collect()
+        ["calico", "calico-ipam", "calicoctl"].into_iter().filter(|name| self.path.join(name).is_file()).collect()
     }
 
     /// The name of its copy on a host.
@@ -56,6 +56,8 @@ pub struct Settings {
     pub folders: Vec<Folder>,
     /// `DATASTORES`: some of `etcd`, `kubernetes` and `local`.
     pub datastores: Vec<Datastore>,
+    /// Whether `calicoctl` is among them: not a datastore, but what is to be measured on a whole cluster in etcd.
+    pub tool: bool,
     /// `N`: how many calls one at a time.
     pub count: usize,
 }
@@ -70,9 +72,12 @@ impl Settings {
         let plugins = chosen("PLUGINS", "bin");
         let datastores = chosen("DATASTORES", "etcd kubernetes local");
         let count = chosen("N", "100");
+        let (tools, datastores): (Vec<&str>, Vec<&str>) =
+            datastores.split_whitespace().partition(|name| *name == "calicoctl");
         Ok(Settings {
             folders: plugins.split_whitespace().enumerate().map(folder).collect::<Result<_, _>>()?,
-            datastores: datastores.split_whitespace().map(datastore).collect::<Result<_, _>>()?,
+            datastores: datastores.into_iter().map(datastore).collect::<Result<_, _>>()?,
+            tool: !tools.is_empty(),
             count: count.trim().parse().ok().filter(|&count| count > 0).ok_or(format!("N={count} is no count"))?,
         })
     }
@@ -95,6 +100,6 @@ fn datastore(name: &str) -> Result<Datastore, String> {
     let all = [Datastore::Etcd, Datastore::Kubernetes, Datastore::Local];
     all.into_iter().find(|datastore| datastore.name() == name).ok_or_else(|| {
         let names = all.map(Datastore::name).join(", ");
-        format!("DATASTORES={name} is unknown: there are {names}")
+        format!("DATASTORES={name} is unknown: there are {names}, calicoctl")
     })
 }

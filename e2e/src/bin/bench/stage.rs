@@ -124,6 +124,7 @@ fn runs(server: &Server, folder: &Folder, verb: &str, containers: usize, netconf
         let environment = environment.into_iter().chain(arguments);
         Run {
             program: format!("{installed}/calico").into(),
+            arguments: Vec::new(),
             environment: environment.map(|(name, value)| (name.to_owned(), value)).collect(),
             stdin: netconf.to_string(),
         }

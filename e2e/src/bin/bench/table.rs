@@ -7,6 +7,7 @@ use e2e::Ran;
 use crate::crowd::Pair;
 use crate::measure::{Figures, Measured, VERBS, spans};
 use crate::settings::{AT_ONCE, Datastore};
+use crate::tool::Measured as Tool;
 
 /// The columns of figures, with their digits after the point.
 const COLUMNS: [(&str, usize); 8] = [
@@ -81,6 +82,16 @@ pub fn of_crowds(pairs: &[Pair]) -> String {
         );
     }
     aligned(&figures) + &aligned(&multiples)
+}
+
+/// The table of the tool's commands.
+pub fn of_tool(measured: &[Tool]) -> String {
+    let mut lines = vec![header("calicoctl, on etcd", "")];
+    for Tool { folder, rows } in measured {
+        let rows = rows.iter().map(|(label, runs)| (label, row(&runs.iter().collect::<Vec<_>>(), None, None)));
+        lines.extend(rows.map(|(label, row)| line(label, folder, &row, |column| COLUMNS[column].1)));
+    }
+    aligned(&lines)
 }
 
 fn labels() -> [String; 4] {
