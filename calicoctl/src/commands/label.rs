@@ -6,7 +6,7 @@ use super::{kind_of, namespace_of};
 use crate::cli::LabelArgs;
 use crate::console::Console;
 use crate::error::Error;
-use crate::objects::{Failure, Objects};
+use crate::objects::{Failure, Objects, TRIES};
 use crate::session::Session;
 
 /// What was done to a label.
@@ -31,7 +31,7 @@ pub async fn run(session: &Session, console: &Console, arguments: &LabelArgs) ->
     };
     let namespace = namespace_of(kind, "", arguments.namespace.as_deref()).map_err(Error::new)?;
     let objects = Objects::of(session);
-    for _ in 0..5 {
+    for _ in 0..TRIES {
         let found = objects.get(kind, &namespace, name).await.map_err(|failure| match failure {
             Failure::Missing { .. } => Error::new(format_args!("{typed} {name} not found")),
             other => Error::new(format_args!("failed to get {typed} {name}, error {other}")),

@@ -8,9 +8,10 @@ pub mod store;
 pub mod validate;
 pub mod watch;
 
+use crate::cli::Files;
 use crate::error::Error;
 use crate::kind::Kind;
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use crate::objects::Failure;
 
 /// The kind that an argument names.
@@ -58,6 +59,23 @@ fn place(manifest: &mut Manifest, given: Option<&str>) -> Result<(), Failure> {
         *metadata = crate::kinds::metadata::METADATA.ordered(metadata);
     }
     Ok(())
+}
+
+/// Manifests, each with whether it is in a namespace that it may be in.
+struct Placed {
+    manifests: Vec<Manifest>,
+    places: Vec<Result<(), Failure>>,
+}
+
+/// Reads the manifests that are to be stored or checked. `None` where there is nothing, and that is no failure.
+fn read(files: &Files, verb: &str) -> Result<Option<Placed>, Error> {
+    if files.filename.is_empty() {
+        return Err(Error::new(format_args!("nothing to {verb}: name files with -f")));
+    }
+    let Some(mut manifests) = manifest::load(files)? else { return Ok(None) };
+    let places = manifests.iter_mut().map(|manifest| place(manifest, files.namespace.as_deref())).collect();
+    manifest::refuse_doubles(&manifests)?;
+    Ok(Some(Placed { manifests, places }))
 }
 
 /// What messages call several objects: ` 'IPPool'` where all are of one kind, else nothing.

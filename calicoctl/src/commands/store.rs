@@ -4,11 +4,11 @@ use crate::cli::{ApplyArgs, CreateArgs, Files, ReplaceArgs};
 use crate::console::Console;
 use crate::error::Error;
 use crate::kind::Kind;
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::objects::{Failure, Objects, ensure_initialised};
 use crate::session::{Backend, Session};
 
-use super::{common_kind, explain, place};
+use super::{Placed, common_kind, explain, read};
 
 /// What to do with each object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,39 +39,31 @@ impl Action {
 /// What is to be stored, read from files before anything is done.
 pub struct Order {
     action: Action,
-    manifests: Vec<Manifest>,
-    /// Whether each is in a namespace that it may be in.
-    places: Vec<Result<(), Failure>>,
+    placed: Placed,
 }
 
 /// `create`.
 pub fn create(arguments: &CreateArgs) -> Result<Option<Order>, Error> {
-    read(&arguments.files, Action::Create { skip_exists: arguments.skip_exists })
+    order(&arguments.files, Action::Create { skip_exists: arguments.skip_exists })
 }
 
 /// `apply`.
 pub fn apply(arguments: &ApplyArgs) -> Result<Option<Order>, Error> {
-    read(&arguments.files, Action::Apply)
+    order(&arguments.files, Action::Apply)
 }
 
 /// `replace`.
 pub fn replace(arguments: &ReplaceArgs) -> Result<Option<Order>, Error> {
-    read(&arguments.files, Action::Replace)
+    order(&arguments.files, Action::Replace)
 }
 
-fn read(files: &Files, action: Action) -> Result<Option<Order>, Error> {
-    if files.filename.is_empty() {
-        return Err(Error::new(format_args!("nothing to {}: name files with -f", action.verb())));
-    }
-    let Some(mut manifests) = manifest::load(files)? else { return Ok(None) };
-    let places = manifests.iter_mut().map(|manifest| place(manifest, files.namespace.as_deref())).collect();
-    manifest::refuse_doubles(&manifests)?;
-    Ok(Some(Order { action, manifests, places }))
+fn order(files: &Files, action: Action) -> Result<Option<Order>, Error> {
+    Ok(read(files, action.verb())?.map(|placed| Order { action, placed }))
 }
 
 /// Stores what was read.
 pub async fn carry_out(session: &Session, console: &Console, order: Order) -> Result<(), Error> {
-    let Order { action, manifests, places } = order;
+    let Order { action, placed: Placed { manifests, places } } = order;
     // What is wrong with it shows when the first object is stored.
     let _ = ensure_initialised(session).await;
     let objects = Objects::of(session);

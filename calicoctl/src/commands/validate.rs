@@ -1,26 +1,18 @@
 //! `validate`: checking manifests without a datastore.
 
-use super::{common_kind, explain};
+use super::{Placed, common_kind, explain, read};
 use crate::cli::Files;
 use crate::console::Console;
 use crate::error::Error;
-use crate::manifest::{self, Manifest};
+use crate::manifest::Manifest;
 use crate::objects::Failure;
 use crate::validate;
 
 /// Checks all objects of the files: what needs no datastore to be known.
 pub fn run(console: &Console, files: &Files) -> Result<(), Error> {
-    if files.filename.is_empty() {
-        return Err(Error::new("nothing to validate: name files with -f"));
-    }
-    let Some(mut manifests) = manifest::load(files)? else {
+    let Some(Placed { manifests, places }) = read(files, "validate")? else {
         return console.line("No resources specified");
     };
-    let mut places = Vec::with_capacity(manifests.len());
-    for manifest in &mut manifests {
-        places.push(super::place(manifest, files.namespace.as_deref()));
-    }
-    manifest::refuse_doubles(&manifests)?;
     let mut failures: Vec<(&Manifest, Failure)> = Vec::new();
     for (manifest, placed) in manifests.iter().zip(places) {
         let mut object = manifest.object.clone();

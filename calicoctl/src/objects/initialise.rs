@@ -4,11 +4,9 @@ use calico_datastore::{Datastore, Expect, Outcome, Stored, Want, Write};
 use calico_model::{ClusterInformation, Key, Kind, Resource, resource};
 use serde_json::Value;
 
+use super::TRIES;
 use crate::error::Error;
 use crate::session::{Backend, Session};
-
-/// How often a write that another writer comes before is tried again.
-const TRIES: usize = 5;
 
 /// Stores a ready ClusterInformation where there is none, as every first writer of a cluster does. On the Kubernetes API its
 /// type has `kdd` in it.

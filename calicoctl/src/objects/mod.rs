@@ -19,6 +19,9 @@ use crate::kind::Kind;
 use crate::manifest;
 use crate::session::Session;
 
+/// How often a change is tried again that another writer came before.
+pub const TRIES: usize = 5;
+
 /// The built-in profile, which is nowhere stored.
 pub const ALLOW_ALL: &str = "projectcalico-default-allow";
 

@@ -8,35 +8,18 @@ use calico_ipam::{AddressUse, Error as IpamError, ReleaseRequest};
 use calico_model::{Kind as Stored, Listing, Node, WorkloadEndpoint};
 use ipnetwork::IpNetwork;
 
-use super::{Failure, Found};
+use super::{Failure, Found, TRIES};
 use crate::session::Session;
-
-/// How often endpoints that others change meanwhile are looked at again.
-const TRIES: usize = 5;
 
 /// Deletes a node's endpoints, gives back what was allocated to them and to its tunnels, and gives up its blocks. Endpoints go first:
 /// who dies in between leaves addresses that `ipam check` finds, never one in use that another may be given.
 pub async fn release(session: &Session, found: &Found) -> Result<(), Failure> {
     let name = found.name();
-    for _ in 0..TRIES {
-        let wants = [Want::List(Listing::Resources(Stored::WorkloadEndpoint))];
-        let mut endpoints = session.store().read(&wants).await?.list::<WorkloadEndpoint>();
-        endpoints.retain(|endpoint| endpoint.value.spec.node == name);
-        if endpoints.is_empty() {
-            break;
-        }
-        for endpoint in endpoints {
-            let delete = Write::delete(endpoint.key.clone(), endpoint.revision);
-            match session.store().commit(&[delete]).await? {
-                Outcome::Applied(_) => {}
-                // It was changed: it is looked at again.
-                Outcome::Conflict { .. } => continue,
-                Outcome::Unknown(reason) => return Err(Failure::text(reason)),
-            }
-            let networks = endpoint.value.spec.ip_networks.iter().filter_map(|text| text.parse::<IpNetwork>().ok());
-            for network in networks {
-                give_back(session, name, network.ip(), |known| is_of(known, &endpoint.value)).await?;
-            }
+    let mut tries = 0;
+    while !delete_endpoints(session, name).await? {
+        tries += 1;
+        if tries == TRIES {
+            return Err(Failure::text(format_args!("the endpoints of node {name} are being changed all the time")));
         }
     }
     let node: Option<Node> = serde_json::from_value(found.object.clone().into()).ok();
@@ -50,6 +33,27 @@ pub async fn release(session: &Session, found: &Found) -> Result<(), Failure> {
     }
     session.ipam(name).release_all_affinities(false).await?;
     Ok(())
+}
+
+/// Deletes a node's endpoints with what was allocated to them, and answers whether there were none left: what another writer came
+/// before is to be looked at again.
+async fn delete_endpoints(session: &Session, node: &str) -> Result<bool, Failure> {
+    let wants = [Want::List(Listing::Resources(Stored::WorkloadEndpoint))];
+    let mut endpoints = session.store().read(&wants).await?.list::<WorkloadEndpoint>();
+    endpoints.retain(|endpoint| endpoint.value.spec.node == node);
+    for endpoint in &endpoints {
+        let delete = Write::delete(endpoint.key.clone(), endpoint.revision);
+        match session.store().commit(&[delete]).await? {
+            Outcome::Applied(_) => {}
+            Outcome::Conflict { .. } => continue,
+            Outcome::Unknown(reason) => return Err(Failure::text(reason)),
+        }
+        let networks = endpoint.value.spec.ip_networks.iter().filter_map(|text| text.parse::<IpNetwork>().ok());
+        for network in networks {
+            give_back(session, node, network.ip(), |known| is_of(known, &endpoint.value)).await?;
+        }
+    }
+    Ok(endpoints.is_empty())
 }
 
 /// Whether an address is allocated to the container of an endpoint. A virtual machine's goes where the machine goes.

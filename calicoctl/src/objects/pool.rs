@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use calico_datastore::{Datastore, Outcome, Revision, Want, Write};
-use calico_model::{IpPool, Kind as Stored, Listing, Object, Outline, cidr};
+use calico_model::{IpPool, Kind as Stored, Listing, Object, cidr};
 use ipnetwork::IpNetwork;
 use serde_json::{Map, Value};
 
@@ -29,17 +29,12 @@ pub async fn check_new(session: &Session, object: &Map<String, Value>) -> Result
     }
     let cidrs = answers.entries().into_iter().filter_map(|entry| match entry.object {
         Ok(Object::Block(block)) => Some(cidr::masked(&block.cidr)),
-        Ok(Object::Outline(outline)) => Some(block_of(&outline)),
         _ => None,
     });
     match validate::pool_blocks(object, cidrs) {
         Some(broken) => Err(Failure::Invalid(vec![broken])),
         None => Ok(()),
     }
-}
-
-fn block_of(outline: &Outline) -> IpNetwork {
-    cidr::masked(&outline.block().cidr)
 }
 
 /// Disables a pool and gives its blocks up, so that it can be deleted, and answers its version then.

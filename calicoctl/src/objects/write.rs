@@ -8,14 +8,13 @@ use ipnetwork::IpNetwork;
 use serde_json::{Map, Value};
 
 use super::convert::stored;
-use super::{ALLOW_ALL, Failure, Found, Objects, node, pool};
+use super::{ALLOW_ALL, Failure, Found, Objects, TRIES, node, pool};
 use crate::kind::Kind;
 use crate::manifest::{id, text_of};
 use crate::session::Backend;
 use crate::validate::{self, Broken};
 
-/// How often a change is tried again that another writer came before, and the pause between.
-const TRIES: usize = 5;
+/// The pause before a change is tried again that another writer came before.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What became of an object that was to be stored.
@@ -49,12 +48,10 @@ impl Objects<'_> {
             Kind::BlockAffinity => self.check_claim(&key, &object).await?,
             _ => {}
         }
-        let exists = || Failure::Exists { id: id(kind, namespace, name) };
-        // The two settings that exist at the same place whatever they are called.
         let write = Write::create(key.clone(), stored(kind, &key, &object)?);
         match self.session.store().commit(&[write]).await? {
             Outcome::Applied(_) => Ok(Change::Created),
-            Outcome::Conflict { .. } => Err(exists()),
+            Outcome::Conflict { .. } => Err(Failure::Exists { id: id(kind, namespace, name) }),
             Outcome::Unknown(reason) => Err(unknown(&id(kind, namespace, name), &reason)),
         }
     }

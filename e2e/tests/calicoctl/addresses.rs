@@ -2,7 +2,7 @@
 
 use calico_model::kubernetes::{Group, encode, place};
 use calico_model::{Key, Object};
-use e2e::{Ctl, Ground, executable};
+use e2e::{Answer, Ctl, Ground, executable};
 use serde_json::{Value, json};
 
 use crate::inputs;
@@ -88,6 +88,21 @@ pub fn endpoint(ctl: &Ctl, pod: &str, address: &str) {
                      "ipNetworks": [format!("{address}/32")], "interfaceName": "cali1"}
         }),
     );
+}
+
+/// Has `calico-ipam` give a container of `node-a` an address.
+fn assign(ctl: &Ctl) -> Answer {
+    let mut netconf = e2e::dual_stack();
+    match &ctl.ground {
+        Ground::Local => {}
+        Ground::Etcd(etcd) => netconf = etcd.configured(netconf),
+        Ground::Kubernetes(plane) => netconf.as_object_mut().unwrap().extend(plane.conf()),
+    }
+    netconf["nodename"] = json!("node-a");
+    netconf["nodename_file_optional"] = json!(true);
+    netconf["ipam"] = json!({"type": "calico-ipam"});
+    let call = ctl.host.call("calico-ipam", "ADD").env("CNI_CONTAINERID", "c1").env("CNI_IFNAME", "eth0");
+    call.env("CNI_NETNS", "/x").stdin(&netconf.to_string()).run()
 }
 
 #[test]
@@ -177,17 +192,7 @@ fn a_young_address_without_endpoint_is_left_alone() {
     ctl.end_unaudited();
     furnish(&ctl);
     // What an ADD that is under way has done so far.
-    let mut netconf = ctl.ground.etcd().configured(e2e::dual_stack());
-    netconf["nodename"] = json!("node-a");
-    netconf["nodename_file_optional"] = json!(true);
-    netconf["ipam"] = json!({"type": "calico-ipam"});
-    let call = ctl
-        .host
-        .call("calico-ipam", "ADD")
-        .env("CNI_CONTAINERID", "c1")
-        .env("CNI_NETNS", "/x")
-        .env("CNI_IFNAME", "eth0");
-    call.stdin(&netconf.to_string()).run().result();
+    assign(&ctl).result();
     let before = ctl.stored();
     assert_eq!(before.allocated(), 1);
     let fixed = ctl.succeed("ipam check --fix --yes");
@@ -300,22 +305,7 @@ fn an_explanation_is_what_then_happens() {
         let stderr = ctl.run("ipam explain --node node-a --pool elsewher").failure();
         assert!(stderr.contains("did you mean elsewhere?"), "{stderr}");
         // calico-ipam then gives just that address.
-        let mut netconf = e2e::dual_stack();
-        match &ctl.ground {
-            Ground::Local => {}
-            Ground::Etcd(etcd) => netconf = etcd.configured(netconf),
-            Ground::Kubernetes(plane) => netconf.as_object_mut().unwrap().extend(plane.conf()),
-        }
-        netconf["nodename"] = json!("node-a");
-        netconf["nodename_file_optional"] = json!(true);
-        netconf["ipam"] = json!({"type": "calico-ipam"});
-        let call = ctl
-            .host
-            .call("calico-ipam", "ADD")
-            .env("CNI_CONTAINERID", "c1")
-            .env("CNI_NETNS", "/x")
-            .env("CNI_IFNAME", "eth0");
-        assert_eq!(call.stdin(&netconf.to_string()).run().address().to_string(), "10.10.174.128");
+        assert_eq!(assign(ctl).address().to_string(), "10.10.174.128");
     });
 }
 
