@@ -12,6 +12,7 @@ mod undo;
 
 use std::process::ExitCode;
 
+use calico_plugin::process::{self, Job};
 use cni_spec::{Error, Plugin, Request, Success, Version};
 
 struct Calico;
@@ -43,7 +44,12 @@ impl Plugin for Calico {
 }
 
 fn main() -> ExitCode {
-    calico_plugin::process::run(&Calico, env!("CARGO_PKG_VERSION"), "calico", true)
+    const TEST: Job = Job {
+        flag: "t",
+        about: "Test datastore connection",
+        run: || calico_plugin::connection_test::run(&mut std::io::stdin()),
+    };
+    process::run(&Calico, env!("CARGO_PKG_VERSION"), "calico", &TEST)
 }
 
 /// `CNI_ARGS` as this plugin and the IPAM plugin it executes see them: callers pass arguments meant for others.

@@ -31,6 +31,7 @@ mod release_addresses;
 pub mod repair;
 mod settings;
 pub mod start_block;
+pub mod upgrade;
 mod utilisation;
 
 use std::cell::RefCell;

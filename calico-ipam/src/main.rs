@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use calico_ipam::{check, plugin};
+use calico_ipam::{check, plugin, upgrade};
+use calico_plugin::process::{self, Job};
 use cni_spec::{Error, Plugin, Request, Success, Version};
 
 struct CalicoIpam;
@@ -34,5 +35,6 @@ impl Plugin for CalicoIpam {
 }
 
 fn main() -> ExitCode {
-    calico_plugin::process::run(&CalicoIpam, env!("CARGO_PKG_VERSION"), "calico-ipam", false)
+    const UPGRADE: Job = Job { flag: "upgrade", about: "Upgrade from host-local", run: upgrade::run };
+    process::run(&CalicoIpam, env!("CARGO_PKG_VERSION"), "calico-ipam", &UPGRADE)
 }

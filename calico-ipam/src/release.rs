@@ -75,6 +75,14 @@ impl<D: Datastore> Ipam<D> {
         self.settle_from(&id, (Some(known), read), blocks, count, |_| true).await
     }
 
+    /// Makes a handle count what its blocks hold: after a process that died may have counted what it did not assign. For
+    /// handles that nobody else is writing.
+    pub(crate) async fn recount(&self, handle: &str) -> Result<(), Error> {
+        let Some(known) = self.read_handle(handle).await? else { return Ok(()) };
+        let blocks = blocks_of(&known.value);
+        self.settle_from(handle, (Some(known), None), blocks, Count::Exact, |_| false).await
+    }
+
     /// Takes back what `lease` may have got, whether or not this process ever heard of it.
     pub async fn undo(&self, lease: &Lease) -> Result<(), Error> {
         let tried = lease.tried.borrow().clone();

@@ -42,6 +42,18 @@ impl DatastoreConf {
         DatastoreConf::read(&Fields::of(&serde_json::json!({}), "").map_err(wrong)?, variables)
     }
 
+    /// The Kubernetes API, whatever datastore the environment names, as the rest of the environment says: in a pod, by its
+    /// service account.
+    ///
+    /// # Errors
+    /// A variable is no text.
+    pub fn kubernetes_of_environment(variables: &Variables) -> Result<(kubernetes::Settings, Option<Group>), Error> {
+        let nothing = serde_json::json!({});
+        let fields = Fields::of(&nothing, "").map_err(wrong)?;
+        let sources = Sources { fields: &fields, variables };
+        Ok((sources.kubernetes()?, sources.group()?))
+    }
+
     /// Reads what the configuration and the environment say. Without a type, etcd endpoints make it etcd, and their
     /// absence Kubernetes, as upstream decides.
     pub(crate) fn read(fields: &Fields<'_>, variables: &Variables) -> Result<DatastoreConf, Error> {

@@ -39,6 +39,8 @@ pub enum Error {
     MtuFile { path: PathBuf, reason: String },
     #[error("timed out after {limit:.0?} waiting for the host lock {path}{holder}", path = .path.display())]
     Lock { path: PathBuf, limit: Duration, holder: String },
+    #[error("cannot take the lock {path}: {reason}", path = .path.display())]
+    NoLock { path: PathBuf, reason: String },
     #[error("error parsing pool \"{text}\": {reason}")]
     Pool { text: String, reason: String },
     #[error("{0}")]

@@ -14,7 +14,7 @@ pub mod log;
 pub mod node_name;
 pub mod process;
 pub mod readiness;
-mod signals;
+pub mod signals;
 pub mod variables;
 
 pub use config::NetConf;

@@ -40,37 +40,47 @@ impl HostLock {
     /// Takes the lock, in the order in which processes ask for it. A file that cannot be opened or locked is logged,
     /// and the call goes on without the lock.
     pub async fn acquire(path: &Path, patience: Duration, log: &Log) -> Result<HostLock, Error> {
-        let unlocked = |reason: String| {
-            log.warning(
-                "going on without the host lock",
-                &[("file", Text(&path.to_string_lossy())), ("reason", Plain(&reason))],
-            );
-            Ok(HostLock { held: None })
-        };
-        let file = match open(path) {
-            Ok(file) => file,
-            Err(error) => return unlocked(error.to_string()),
-        };
-        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(HostLock { held: Some(lock) }),
-            Err((file, Errno::EWOULDBLOCK)) => file,
-            Err((_, errno)) => return unlocked(errno.to_string()),
-        };
-        // The kernel queues blocked callers fairly, which asking again and again would not; but only a thread can block.
-        let (answer, answered) = oneshot::channel();
-        let waiter = std::thread::Builder::new().spawn(move || {
-            // If nobody waits any more, the lock comes back in the error and is released.
-            let _ = answer.send(Flock::lock(file, FlockArg::LockExclusive));
-        });
-        if let Err(error) = waiter {
-            return unlocked(error.to_string());
+        match take(path, patience).await {
+            Err(Error::NoLock { reason, .. }) => {
+                log.warning(
+                    "going on without the host lock",
+                    &[("file", Text(&path.to_string_lossy())), ("reason", Plain(&reason))],
+                );
+                Ok(HostLock { held: None })
+            }
+            taken => taken,
         }
-        match tokio::time::timeout(patience, answered).await {
-            Ok(Ok(Ok(lock))) => Ok(HostLock { held: Some(lock) }),
-            Ok(Ok(Err((_, errno)))) => unlocked(errno.to_string()),
-            Ok(Err(_)) => unlocked("the waiting thread ended".to_owned()),
-            Err(_) => Err(Error::Lock { path: path.to_owned(), limit: patience, holder: holder(path) }),
-        }
+    }
+
+    /// Takes a lock that the caller cannot do without.
+    ///
+    /// # Errors
+    /// Another process holds it all the time; or the file cannot be opened or locked.
+    pub async fn require(path: &Path, patience: Duration) -> Result<HostLock, Error> {
+        take(path, patience).await
+    }
+}
+
+async fn take(path: &Path, patience: Duration) -> Result<HostLock, Error> {
+    let none = |reason: String| Error::NoLock { path: path.to_owned(), reason };
+    let file = open(path).map_err(|error| none(error.to_string()))?;
+    let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => return Ok(HostLock { held: Some(lock) }),
+        Err((file, Errno::EWOULDBLOCK)) => file,
+        Err((_, errno)) => return Err(none(errno.to_string())),
+    };
+    // The kernel queues blocked callers fairly, which asking again and again would not; but only a thread can block.
+    let (answer, answered) = oneshot::channel();
+    let waiter = std::thread::Builder::new().spawn(move || {
+        // If nobody waits any more, the lock comes back in the error and is released.
+        let _ = answer.send(Flock::lock(file, FlockArg::LockExclusive));
+    });
+    waiter.map_err(|error| none(error.to_string()))?;
+    match tokio::time::timeout(patience, answered).await {
+        Ok(Ok(Ok(lock))) => Ok(HostLock { held: Some(lock) }),
+        Ok(Ok(Err((_, errno)))) => Err(none(errno.to_string())),
+        Ok(Err(_)) => Err(none("the waiting thread ended".to_owned())),
+        Err(_) => Err(Error::Lock { path: path.to_owned(), limit: patience, holder: holder(path) }),
     }
 }
 
@@ -184,5 +194,7 @@ mod tests {
     fn without_a_place_for_the_lock_the_call_goes_on() {
         let lock = run(HostLock::acquire(Path::new("/proc/no/lock"), PATIENCE, &Log::silent())).unwrap();
         assert!(!lock.is_held());
+        let error = run(HostLock::require(Path::new("/proc/no/lock"), PATIENCE)).unwrap_err().to_string();
+        assert!(error.starts_with("cannot take the lock /proc/no/lock: "), "{error}");
     }
 }

@@ -7,20 +7,33 @@ use std::process::ExitCode;
 use cni_spec::dispatch::OWN_NETNS;
 use cni_spec::{Answer, Environment, Plugin, dispatch};
 
-use crate::connection_test;
 use crate::signals::{self, Stdin};
+
+/// What an executable does, beside being a plugin, when its first argument is this flag.
+pub struct Job {
+    /// The flag, without hyphens.
+    pub flag: &'static str,
+    /// What it does, for the usage.
+    pub about: &'static str,
+    /// Does it.
+    pub run: fn() -> Answer,
+}
+
+impl Job {
+    fn is_meant_by(&self, argument: &str) -> bool {
+        argument.strip_prefix('-').map(|rest| rest.strip_prefix('-').unwrap_or(rest)) == Some(self.flag)
+    }
+}
 
 /// Runs a plugin's executable.
 ///
-/// `-v` prints the version, `-h` the usage; `-t`, where `tests_connection`, tells whether the datastore can be used. Any
-/// other flag is an error with status 2. Everything from the first argument that is no flag on is ignored: some callers
-/// repeat the configuration there.
-pub fn run(plugin: &impl Plugin, version: &str, executable: &str, tests_connection: bool) -> ExitCode {
+/// `-v` prints the version, `-h` the usage; the job's flag does the job. Any other flag is an error with status 2. Everything from
+/// the first argument that is no flag on is ignored: some callers repeat the configuration there.
+pub fn run(plugin: &impl Plugin, version: &str, executable: &str, job: &Job) -> ExitCode {
     let first = std::env::args_os().nth(1).unwrap_or_default();
-    let test = if tests_connection { "  -t\tTest datastore connection\n" } else { "" };
-    let usage = format!("Usage of {executable}:\n{test}  -v\tDisplay version\n");
+    let usage = format!("Usage of {executable}:\n  -{}\t{}\n  -v\tDisplay version\n", job.flag, job.about);
     let answer = match first.to_str() {
-        Some("-t" | "--t") if tests_connection => connection_test::run(&mut std::io::stdin()),
+        Some(argument) if job.is_meant_by(argument) => (job.run)(),
         Some("-h" | "--h" | "-help" | "--help") => Answer { stdout: String::new(), stderr: usage, exit: 0 },
         Some("-v" | "--v" | "-version" | "--version") => {
             Answer { stdout: format!("{version}\n"), stderr: String::new(), exit: 0 }

@@ -106,7 +106,7 @@ impl Api {
 
     async fn read(&self, path: &str) -> Result<Reply, Error> {
         self.client.send(&Call::get(path)).await.map_err(|failure| match failure {
-            Failure::Error(error) => error,
+            Failure::Error(error) | Failure::Refused(_, error) => error,
             Failure::Lost(reason) => self.invalid("read", path, reason, "see whether the API server is healthy"),
         })
     }
@@ -148,7 +148,7 @@ impl Api {
         let reply = match self.client.send(&call).await {
             Ok(reply) => reply,
             Err(Failure::Lost(reason)) => return Ok(Written::Unknown(format!("{}: {reason}", self.name()))),
-            Err(Failure::Error(error)) => return Err(error),
+            Err(Failure::Error(error) | Failure::Refused(_, error)) => return Err(error),
         };
         match reply.status {
             200..=202 => Ok(Written::Applied(reply.body)),

@@ -52,8 +52,10 @@ pub struct Reply {
 /// Why there is no last word.
 #[derive(Debug)]
 pub enum Failure {
-    /// Nothing was applied: the server was not reached, or refused.
+    /// Nothing was applied: the server was not reached.
     Error(Error),
+    /// Nothing was applied: the server does not know us (401), or does not let us do that (403).
+    Refused(u16, Error),
     /// A write may have been applied: its answer was lost, for this reason.
     Lost(String),
 }

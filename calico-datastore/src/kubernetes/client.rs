@@ -154,10 +154,12 @@ impl Client {
                     }
                     401 => {
                         let Session { access, issued, .. } = &*session;
-                        return Err(refusal::unauthorized(self.plain_name(), call, access, issued, &reply.body).into());
+                        let error = refusal::unauthorized(self.plain_name(), call, access, issued, &reply.body);
+                        return Err(Failure::Refused(401, error));
                     }
                     403 => {
-                        return Err(refusal::forbidden(self.plain_name(), call, &session.access, &reply.body).into());
+                        let error = refusal::forbidden(self.plain_name(), call, &session.access, &reply.body);
+                        return Err(Failure::Refused(403, error));
                     }
                     400 if is_for_tls(&reply) => {
                         let trouble = Trouble {

@@ -17,8 +17,8 @@ use crate::store::Store;
 
 /// Kubernetes, until a deadline.
 pub struct Cluster {
-    api: Rc<Api>,
-    deadline: Deadline,
+    pub(super) api: Rc<Api>,
+    pub(super) deadline: Deadline,
 }
 
 impl Cluster {
@@ -29,6 +29,11 @@ impl Cluster {
         {
             return Ok(Cluster { api: store.api().clone(), deadline });
         }
+        Cluster::connect(settings, deadline).await
+    }
+
+    /// Connects, without a datastore to share a connection with.
+    pub async fn connect(settings: &Settings, deadline: Deadline) -> Result<Cluster, Error> {
         let client = Client::connect(settings, deadline).await?;
         Ok(Cluster { api: Rc::new(Api::new(client)), deadline })
     }
@@ -53,6 +58,24 @@ impl Cluster {
         self.get(&node_path(name)).await
     }
 
+    /// The pods of a node, also those that have ended.
+    ///
+    /// # Errors
+    /// Kubernetes does not answer; or one of them cannot be read, so that nobody could tell its addresses.
+    pub async fn pods_on(&self, node: &str) -> Result<Vec<Pod>, Error> {
+        const PATH: &str = "/api/v1/pods";
+        let what = || (self.api.name(), format!("read the pods of node {node}"));
+        let query = format!("&fieldSelector={}", encoded(&format!("spec.nodeName={node}")));
+        let items = self.deadline.within(what, self.api.list(PATH, &query)).await?.unwrap_or_default();
+        // From bytes, as everywhere: another source would link all that reads pods once more.
+        let pod = |item: &RawValue| serde_json::from_slice(item.get().as_bytes());
+        items
+            .iter()
+            .map(|item| pod(item))
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.unreadable("pod", PATH, &error))
+    }
+
     /// The version of the server, such as `v1.34.2`.
     pub async fn version(&self) -> Result<String, Error> {
         #[derive(serde::Deserialize)]
@@ -74,11 +97,16 @@ impl Cluster {
         let what = || (self.api.name(), format!("read {PATH}"));
         let items = self.deadline.within(what, self.api.list(PATH, "")).await?.unwrap_or_default();
         let service = |item: &RawValue| serde_json::from_str::<Service>(item.get()).map(Service::balanced);
-        items.iter().map(|item| service(item)).collect::<Result<_, _>>().map_err(|error| Error::Invalid {
+        let services = items.iter().map(|item| service(item)).collect::<Result<_, _>>();
+        services.map_err(|error| self.unreadable("service", PATH, &error))
+    }
+
+    fn unreadable(&self, what: &str, path: &str, error: &serde_json::Error) -> Error {
+        Error::Invalid {
             store: self.api.name(),
-            reason: format!("a service in {PATH} is not what one should be: {error}"),
+            reason: format!("a {what} in {path} is not what one should be: {error}"),
             advice: "is this the API server, or a proxy before it?".into(),
-        })
+        }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Error> {

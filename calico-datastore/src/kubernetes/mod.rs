@@ -20,13 +20,15 @@ mod settings;
 mod status;
 mod store;
 mod tls;
-mod token;
+pub mod token;
+mod token_request;
 mod trouble;
 mod yaml;
 
 pub use cluster::Cluster;
 pub use settings::Settings;
 pub use store::Kubernetes;
+pub use token_request::Granted;
 
 #[cfg(test)]
 mod tests;

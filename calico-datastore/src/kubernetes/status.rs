@@ -12,6 +12,17 @@ pub struct Status {
     /// What happened, in words.
     #[serde(default)]
     pub message: String,
+    /// What it is about.
+    #[serde(default)]
+    pub details: Option<Details>,
+}
+
+/// The object that a `Status` is about.
+#[derive(Debug, Deserialize)]
+pub struct Details {
+    /// The plural of its resource, such as `serviceaccounts`; empty where the request named no object that the API knows.
+    #[serde(default)]
+    pub kind: String,
 }
 
 impl Status {

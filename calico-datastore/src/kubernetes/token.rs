@@ -16,10 +16,24 @@ pub fn subject(token: &str) -> Option<String> {
     claims(token)?.get("sub")?.as_str().map(str::to_owned)
 }
 
+/// When it was issued; `None` if it does not say.
+pub fn issued_at(token: &str) -> Option<SystemTime> {
+    time(token, "iat")
+}
+
+/// When it expires; `None` if it does not say.
+pub fn expires_at(token: &str) -> Option<SystemTime> {
+    time(token, "exp")
+}
+
+fn time(token: &str, claim: &str) -> Option<SystemTime> {
+    let seconds = claims(token)?.get(claim)?.as_f64().filter(|seconds| (0.0..1e12).contains(seconds))?;
+    Some(UNIX_EPOCH + Duration::from_secs_f64(seconds))
+}
+
 /// How long ago it expired; `None` if it has not, or does not say.
 pub fn expired(token: &str, now: SystemTime) -> Option<Duration> {
-    let end = claims(token)?.get("exp")?.as_f64().filter(|end| (0.0..1e12).contains(end))?;
-    now.duration_since(UNIX_EPOCH + Duration::from_secs_f64(end)).ok()
+    now.duration_since(expires_at(token)?).ok()
 }
 
 /// A time in the two largest of its units.
@@ -44,6 +58,9 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let token = of(r#"{"exp":988480,"sub":"system:serviceaccount:kube-system:calico-cni-plugin"}"#);
         assert_eq!(expired(&token, now).map(in_words).as_deref(), Some("3h12m"));
+        assert_eq!(issued_at(&token), None);
+        let issued = issued_at(&of(r#"{"iat":988480}"#)).and_then(|time| now.duration_since(time).ok());
+        assert_eq!(issued, Some(Duration::from_secs(11_520)));
         assert_eq!(subject(&token).as_deref(), Some("system:serviceaccount:kube-system:calico-cni-plugin"));
         for token in
             ["opaque", "a.b.c", &of(r#"{"exp":1000001}"#), &of(r#"{"exp":-1e300}"#), &of(r#"{"exp":"1"}"#), &of("{}")]

@@ -314,7 +314,7 @@ fn own_addresses(block: &Block, lease: &Lease) -> Vec<IpAddr> {
 }
 
 /// The block that a given address is assigned from.
-fn block_of(inputs: &Inputs, request: &AssignAddress) -> Result<IpNetwork, Error> {
+pub(crate) fn block_of(inputs: &Inputs, request: &AssignAddress) -> Result<IpNetwork, Error> {
     let (address, version) = (request.address, IpVersion::of(request.address));
     let Some(pool) = pools::enabled(&inputs.pools, version).find(|pool| pool.spec.cidr.contains(address)) else {
         return Err(Error::NotInPool { address, verdicts: pools::availability(&inputs.pools, version) });

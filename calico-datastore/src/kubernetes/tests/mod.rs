@@ -2,6 +2,7 @@
 
 mod server;
 mod sources;
+mod tokens;
 mod views;
 
 use std::sync::{Arc, Mutex};
@@ -83,7 +84,7 @@ fn text(reply: &Reply) -> &str {
 
 fn error(failure: Result<Reply, Failure>) -> String {
     match failure {
-        Err(Failure::Error(error)) => error.to_string(),
+        Err(Failure::Error(error) | Failure::Refused(_, error)) => error.to_string(),
         other => panic!("no error: {other:?}"),
     }
 }
