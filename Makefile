@@ -6,7 +6,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 # The C in SQLite is compiled against musl: musl-tools. Namespaces: iproute2, util-linux. ping: busybox-static.
 # etcd's client is generated when it is built: libprotobuf-dev protobuf-compiler. portmap, which a test calls: iptables.
 PACKAGES := busybox-static gcc iproute2 iptables libc6-dev musl-tools libprotobuf-dev protobuf-compiler util-linux
-EXECUTABLES := calico calico-ipam calicoctl
+EXECUTABLES := calico calico-ipam calicoctl calico-install
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
 
@@ -33,7 +33,7 @@ NETWORKS := $(E2E_CACHE)/networks-$(shell cd e2e/tools/plugins && cat go.mod go.
 DATASTORE ?= local
 # What bench measures, and on which datastores; N calls one at a time.
 PLUGINS ?= bin
-DATASTORES ?= etcd kubernetes local calicoctl
+DATASTORES ?= etcd kubernetes local kubelet calicoctl
 N ?= 100
 # How long fuzz tries each target, and with which random inputs.
 SECONDS ?= 20
@@ -43,15 +43,18 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 
 # deps before what needs it, also with -j.
 .NOTPARALLEL:
-.PHONY: help build docs demo cluster test bench servers lint fuzz deps deps-lint deps-fuzz
+.PHONY: help build image manifests docs demo kubelet-demo cluster test bench servers lint fuzz deps deps-lint deps-fuzz
 .PHONY: check-datastore check-rust check-build check-root check-lint check-fuzz
 
 help:
 	@echo 'make demo       networks two containers in a network namespace of its own, and cleans up; also DATASTORE=etcd (root)'
+	@echo 'make kubelet-demo  installs the plugin on a node with a real kubelet and runs pods there, and cleans up; HOLD=1 waits before (root)'
 	@echo 'make cluster    runs a Kubernetes control plane to play with, in namespaces of its own, until Ctrl-C (root)'
 	@echo 'make test       runs all tests (root)'
 	@echo 'make bench      times ADD and DEL; PLUGINS="bin /opt/cni/bin" compares folders of plugins (root)'
 	@echo 'make build      leaves the static executables in bin/'
+	@echo 'make image      leaves the image that installs them on nodes in bin/, as an OCI archive (Go)'
+	@echo 'make manifests  makes the plain files in manifests/ of the overlays there'
 	@echo 'make docs       makes docs/calicoctl.md of the definitions of its commands'
 	@echo 'make servers    builds what test runs against, once, in $(E2E_CACHE) (Debian, Go)'
 	@echo 'make lint       rustfmt, clippy, rustdoc, licences'
@@ -214,17 +217,31 @@ $(PODMAN_DEBIAN):
 
 ## What is made -----------------------------------------------------------------------------------------------------
 
+# The same sources make the same files, wherever they and cargo's are: files name neither.
+HERE_NOT_NAMED := --config "target.$(TARGET).rustflags=['--remap-path-prefix=$(CURDIR)=/build', \
+    '--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo']"
+
 # The files appear complete or not at all: a call that runs one meanwhile keeps the old.
 build: check-build
-	cargo build --release --locked --target $(TARGET) -p calico-cni -p calico-ipam -p calicoctl
+	cargo build $(HERE_NOT_NAMED) --release --locked --target $(TARGET) -p calico-cni -p calico-ipam -p calicoctl -p calico-install
 	@mkdir -p bin
 	@for name in $(EXECUTABLES); do cp $(RELEASE)/$$name bin/.$$name.new && mv bin/.$$name.new bin/$$name; done
 	@ls -l $(addprefix bin/,$(EXECUTABLES))
+
+# Without a Docker daemon; also for `podman build`.
+image: build $(CNI_PLUGINS)
+	@image/build.sh bin $(CNI_PLUGINS)
 
 docs: check-build
 	@cargo build --quiet --locked -p calicoctl
 	@$(or $(CARGO_TARGET_DIR),target)/debug/calicoctl markdown >docs/.calicoctl.md.new
 	@mv docs/.calicoctl.md.new docs/calicoctl.md
+
+# For whoever has no kustomize.
+manifests: $(KUBERNETES)
+	@set -eu; for overlay in alone alone-etcd operator; do file=manifests/$$overlay.yaml; \
+	    echo "# Made by \`make manifests\` of overlays/$$overlay, where comments say what for and how: change that." >$$file.new; \
+	    $(KUBERNETES)/kubectl kustomize manifests/overlays/$$overlay >>$$file.new; mv $$file.new $$file; done
 
 check-datastore:
 	@case '$(DATASTORE)' in local|etcd) ;; \
@@ -234,18 +251,22 @@ demo: check-datastore $(AUTO_DEPS) check-root build $(if $(filter etcd,$(DATASTO
 	@cargo build --locked -p e2e --bin demo
 	@DATASTORE='$(DATASTORE)' $(or $(CARGO_TARGET_DIR),target)/debug/demo
 
+kubelet-demo: $(AUTO_DEPS) check-root image $(ETCD) $(KUBERNETES) $(CONTAINERD) $(RUNC_DEBIAN)
+	@cargo build --quiet --locked -p e2e --bin kubelet_demo
+	@HOLD='$(HOLD)' $(or $(CARGO_TARGET_DIR),target)/debug/kubelet_demo
+
 cluster: $(AUTO_DEPS) check-root $(ETCD) $(KUBERNETES)
 	@cargo build --quiet --locked -p e2e --bin cluster
 	@$(or $(CARGO_TARGET_DIR),target)/debug/cluster
 
 # Both halves of the pipe matter: the tests' own status and the totals.
-test: $(AUTO_DEPS) check-root build servers
+test: $(AUTO_DEPS) check-root image servers
 	@mkdir -p $(or $(CARGO_TARGET_DIR),target)
 	@bash -o pipefail -c "cargo test --workspace --locked --no-fail-fast 2>&1 | tee $(or $(CARGO_TARGET_DIR),target)/test.log"; \
 	status=$$?; awk -f e2e/totals.awk $(or $(CARGO_TARGET_DIR),target)/test.log; exit $$status
 
-bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) \
-    $(if $(filter etcd kubernetes calicoctl,$(DATASTORES)),$(ETCD)) $(if $(filter kubernetes,$(DATASTORES)),$(KUBERNETES))
+bench: $(AUTO_DEPS) check-root $(if $(filter bin,$(PLUGINS)),build) $(if $(filter kubelet,$(DATASTORES)),image $(CONTAINERD) $(RUNC_DEBIAN)) \
+    $(if $(filter etcd kubernetes kubelet calicoctl,$(DATASTORES)),$(ETCD)) $(if $(filter kubernetes kubelet,$(DATASTORES)),$(KUBERNETES))
 	@cargo build --quiet --locked -p e2e --bins
 	@PLUGINS='$(PLUGINS)' DATASTORES='$(DATASTORES)' N='$(N)' $(or $(CARGO_TARGET_DIR),target)/debug/bench
 

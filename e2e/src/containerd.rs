@@ -79,6 +79,14 @@ impl Containerd {
         command
     }
 
+    /// Runs a program of an image as the kubelet would, in a container without network whose file system it cannot
+    /// change, until it ends. The image was imported into `k8s.io`, where the kubelet has its images.
+    pub fn run_image(&self, image: &str, name: &str, program: &[&str]) -> Output {
+        let cgroup = format!("{}/{name}", self.runtime.cgroup());
+        let arguments = ["--namespace", "k8s.io", "run", "--rm", "--read-only", "--cgroup", &cgroup, image, name];
+        self.ctr(&[&arguments, program].concat())
+    }
+
     /// Connects a new container and leaves it running, in the care of a `ctr run`.
     pub fn keep(&self, name: &str) -> Kept {
         let path = self.host().folder().join(format!("{name}.log"));

@@ -1,6 +1,7 @@
 //! A test that has itself killed, to see what it leaves.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::report::note;
@@ -53,4 +54,20 @@ impl Drop for Doomed {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// All processes of which a namespace or the cgroup has this in its name.
+pub fn processes_of(pids: &str, cgroup: &str) -> Vec<u32> {
+    let ids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_one = |process: &u32| {
+        let namespace = std::fs::read_link(format!("/proc/{process}/ns/pid"));
+        let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+        namespace.is_ok_and(|link| link == Path::new(pids)) || groups.contains(cgroup)
+    };
+    ids.filter(is_one).collect()
+}
+
+/// The cgroups of that name, in all hierarchies; a line each.
+pub fn cgroups_of(cgroup: &str) -> Vec<u8> {
+    Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", cgroup]).output().unwrap().stdout
 }

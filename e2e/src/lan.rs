@@ -46,3 +46,11 @@ impl Lan {
         host
     }
 }
+
+impl Host {
+    /// The address that it has on the network of several hosts.
+    pub(crate) fn lan_address(&self) -> String {
+        let links = self.ip_json("-4 address show dev lan");
+        links[0]["addr_info"][0]["local"].as_str().expect("a host that has joined has an address").to_owned()
+    }
+}

@@ -105,7 +105,7 @@ impl ControlPlane {
 
 impl Stored {
     /// What is stored about containers: allocated addresses, handles, endpoints. One line each.
-    fn leftovers(&self) -> Vec<String> {
+    pub(crate) fn leftovers(&self) -> Vec<String> {
         let mut left = Vec::new();
         for (block, object) in self.blocks() {
             if object["allocations"].as_array().is_some_and(|list| list.iter().any(|entry| !entry.is_null())) {

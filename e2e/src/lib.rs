@@ -25,6 +25,7 @@ mod executables;
 mod gateway;
 mod host;
 pub mod http2;
+mod installed;
 mod killed;
 mod lan;
 mod leftovers;
@@ -37,12 +38,14 @@ pub mod recording;
 mod report;
 mod runner;
 mod runtime;
+mod screen;
 mod seed;
 mod servers;
 mod site;
 mod store;
 mod tls;
 mod wait;
+mod worker;
 
 pub use call::{Answer, Call, CniError, Running, at_once};
 pub use cluster::{Claim, Cluster, block_of};
@@ -50,7 +53,7 @@ pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
 pub use containerd::{Containerd, Kept};
 pub use control_plane::{
-    ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal,
+    ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal, rights,
 };
 pub use ctl::{Ctl, Ground, Said};
 pub use daemon::Daemon;
@@ -60,7 +63,8 @@ pub use etcd::{Etcd, Options};
 pub use executables::{executable, folder as executables_folder, tool};
 pub use gateway::{Act, Asked, Gateway, Rule};
 pub use host::Host;
-pub use killed::Doomed;
+pub use installed::{Installed, NODE, Pod, deployment, pod, stateful_set};
+pub use killed::{Doomed, cgroups_of, processes_of};
 pub use listener::{Listener, heard};
 pub use place::Place;
 pub use podman::Podman;
@@ -68,6 +72,7 @@ pub use proxy::{Faults, Proxy};
 pub use random::Random;
 pub use report::{median, note};
 pub use runner::{Ran, Run, Runner};
+pub use screen::Screen;
 pub use servers::{
     ContainerdRelease, Plugins, Release, cnitool, etcdctl, kubectl_folder, kubernetes_version, networks,
     reference_plugin,
@@ -76,6 +81,7 @@ pub use site::Site;
 pub use store::Stored;
 pub use tls::Identity;
 pub use wait::until;
+pub use worker::{BUSYBOX, Service, Worker};
 
 use serde_json::{Value, json};
 

@@ -32,7 +32,7 @@ impl Runtime {
         let host = Host::start();
         let prepared = host
             .command("sh")
-            .args(["-c", include_str!("runtime.sh"), "runtime"])
+            .args(["-c", concat!(include_str!("cni_folders.sh"), include_str!("runtime.sh")), "runtime"])
             .arg(conflist.to_string())
             .args(plugins(conflist))
             .output()

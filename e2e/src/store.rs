@@ -41,14 +41,14 @@ impl Host {
 }
 
 impl Etcd {
-    /// Reads everything that is stored.
+    /// Reads everything that is stored of Calico's.
     pub fn stored(&self) -> Stored {
-        block_on(read_all(&Dump::of(self.dump())))
+        block_on(read_all(&Dump::of(self.dump_below("/calico/"))))
     }
 
     /// Every way in which the stored objects contradict each other.
     pub fn audit(&self) -> Vec<String> {
-        contradictions(self.dump())
+        contradictions(self.dump_below("/calico/"))
     }
 }
 

@@ -167,3 +167,17 @@ fn every_run_is_measured_by_itself() {
     runner.run(&[shell("(exec <&- >&- 2>&-; true) &")]);
     assert_eq!(runner.run(&[shell("exit 0")])[0].exit, Some(0));
 }
+
+#[test]
+fn pods_on_a_kubelet_take_turns_with_pods_on_the_hosts_network() {
+    let own = executables_folder();
+    let own = own.to_str().unwrap();
+    let output = bench(&[own], "kubelet");
+    assert!(output.status.success(), "{output:?}");
+    let report = text(output.stdout);
+    let found = rows(&report, own);
+    let found: Vec<(&str, usize)> = found.iter().map(|(label, figures)| (*label, figures.len())).collect();
+    // The first is the line of sizes.
+    let expected = [("all run, hostNetwork", 4), ("all run", 4), ("all run, less hostNetwork", 4)];
+    assert!(found.ends_with(&expected), "{report}");
+}

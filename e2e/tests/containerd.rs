@@ -1,9 +1,8 @@
 //! Containers of a containerd, with the list of plugins that the README shows.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use e2e::{Containerd, ContainerdRelease, Doomed, Kept, Place, readme_list, until};
+use e2e::{Containerd, ContainerdRelease, Doomed, Kept, Place, cgroups_of, processes_of, readme_list, until};
 
 fn start(release: ContainerdRelease) -> Containerd {
     Containerd::start(release, &readme_list("local"))
@@ -143,22 +142,6 @@ fn names_that_begin_alike_are_refused() {
     assert_nothing_left(&containerd);
 }
 
-/// All processes of which a namespace or the cgroup has this in its name.
-fn processes_of(pids: &str, cgroup: &str) -> Vec<u32> {
-    let ids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    let is_one = |process: &u32| {
-        let namespace = std::fs::read_link(format!("/proc/{process}/ns/pid"));
-        let groups = std::fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
-        namespace.is_ok_and(|link| link == Path::new(pids)) || groups.contains(cgroup)
-    };
-    ids.filter(is_one).collect()
-}
-
-/// The cgroups of that name.
-fn cgroups_of(cgroup: &str) -> Vec<u8> {
-    Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", cgroup]).output().unwrap().stdout
-}
-
 #[test]
 fn nothing_outlives_a_killed_process() {
     let mut doomed = Doomed::start("nothing_outlives_a_killed_process", |stay| {
@@ -177,7 +160,7 @@ fn nothing_outlives_a_killed_process() {
     let processes = processes_of(pids, &cgroup);
     // The shell, containerd, two shims, two containers, a `ctr run`.
     assert!(processes.len() >= 7 && folder.is_dir(), "{processes:?}");
-    assert_ne!(cgroups_of(&cgroup), b"");
+    assert!(!cgroups_of(&cgroup).is_empty());
     doomed.kill();
     until("the processes are gone", || processes_of(pids, &cgroup).is_empty());
     until("the folder is gone", || !folder.exists());

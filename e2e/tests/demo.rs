@@ -50,3 +50,17 @@ fn another_datastore_is_an_error() {
     let reason = String::from_utf8_lossy(&output.stderr);
     assert_eq!(reason, "DATASTORE=kubernetes is unknown: there are local and etcd\n");
 }
+
+#[test]
+fn a_kubelet_runs_pods_where_the_manifests_were_applied() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kubelet_demo")).output().unwrap();
+    let expected = [
+        "# kubectl apply --server-side -k manifests/overlays/alone\n",
+        "\"type\": \"calico-ipam\"",
+        "  ok  and serves it a page\n",
+        "  ok  no address is allocated, no handle, no interface\n",
+        "  ok  calicoctl ipam check\n",
+        "\neverything holds",
+    ];
+    shows(&output, &expected);
+}

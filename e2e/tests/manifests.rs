@@ -46,7 +46,7 @@ fn definitions_are_accepted_strictly_and_established() {
     let folders = ApiGroup::ALL.map(|group| group.definitions().to_string_lossy().into_owned());
     let apply = ["apply", "--server-side", "--validate=strict", "-f", &folders[0], "-f", &folders[1], "-f", rights];
     let first = plane.kubectl(&apply);
-    assert_eq!(first.lines().count(), 14 + 3, "{first}");
+    assert_eq!(first.lines().count(), 14 + 6, "{first}");
     plane.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]);
 
     let definitions = plane.admin().list(DEFINITIONS).unwrap();
@@ -72,7 +72,7 @@ fn definitions_are_accepted_strictly_and_established() {
 
     // Once more: nothing changes, and nothing is in conflict.
     let again = plane.kubectl(&[&apply[..], &["-o", "name"]].concat());
-    assert_eq!(again.lines().count(), 14 + 3);
+    assert_eq!(again.lines().count(), 14 + 6);
     let unchanged = plane.admin().list(DEFINITIONS).unwrap();
     let generations =
         |list: &[Value]| list.iter().map(|object| object["metadata"]["generation"].clone()).collect::<Vec<_>>();

@@ -2,11 +2,10 @@
 //! host of their own beside the machine's. Fails if anything does not hold. `DATASTORE` says where the objects are
 //! kept: `local`, the default, or `etcd`, which the demo starts and stops itself.
 
-use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use e2e::{Answer, Container, Etcd, Host, Options, Place, Stored, executables_folder};
+use e2e::{Answer, Container, Etcd, Host, Options, Place, Screen, Stored, executables_folder};
 use serde_json::Value;
 
 /// Where the plugins keep their objects.
@@ -64,7 +63,7 @@ fn main() -> ExitCode {
     };
     let started = Instant::now();
     show(&mut screen, datastore);
-    let failed = screen.failed;
+    let failed = screen.failed();
     screen.blank();
     if failed > 0 {
         screen.verdict(&format!("{failed} checks failed"), false);
@@ -165,7 +164,7 @@ fn add(screen: &mut Screen, stage: &Stage, container: &Container<'_>) -> Vec<Str
         return Vec::new();
     }
     screen.text(&compact(&answer.result()));
-    screen.took(&answer);
+    screen.dim(&format!("  ({:.1?}, entering the namespaces included)", answer.wall));
     screen.text("Stored:");
     stored(screen, &before, &stage.stored());
     screen.text("Routes of the host:");
@@ -186,7 +185,7 @@ fn del(screen: &mut Screen, stage: &Stage, container: &Container<'_>) {
     screen.command(&stage.datastore.command_line("DEL", container.id(), "bin"));
     let answer = container.del(&stage.netconf).run();
     if succeeded(screen, &answer) {
-        screen.took(&answer);
+        screen.dim(&format!("  ({:.1?}, entering the namespaces included)", answer.wall));
     }
 }
 
@@ -255,71 +254,4 @@ fn compact(result: &Value) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// Where the demo is shown: in colour on a terminal, unless `NO_COLOR` is set.
-struct Screen {
-    out: std::io::Stdout,
-    coloured: bool,
-    failed: usize,
-}
-
-impl Screen {
-    fn new() -> Screen {
-        let out = std::io::stdout();
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let coloured = out.is_terminal() && !unwanted;
-        Screen { out, coloured, failed: 0 }
-    }
-
-    fn line(&mut self, colour: &str, text: &str) {
-        // A reader that went away, as with `| head`, is no failure.
-        let _ = if self.coloured && !colour.is_empty() {
-            writeln!(self.out, "\x1b[{colour}m{text}\x1b[0m")
-        } else {
-            writeln!(self.out, "{text}")
-        };
-    }
-
-    fn blank(&mut self) {
-        self.line("", "");
-    }
-
-    fn title(&mut self, text: &str) {
-        self.blank();
-        self.line("1;36", &format!("== {text}"));
-    }
-
-    fn text(&mut self, text: &str) {
-        self.line("", text);
-    }
-
-    fn dim(&mut self, text: &str) {
-        self.line("2", text);
-    }
-
-    fn path(&mut self, path: &str) {
-        self.line("33", &format!("  {path}"));
-    }
-
-    fn command(&mut self, text: &str) {
-        self.line("1", &format!("# {text}"));
-    }
-
-    fn took(&mut self, answer: &Answer) {
-        self.dim(&format!("  ({:.1?}, entering the namespaces included)", answer.wall));
-    }
-
-    fn check(&mut self, holds: bool, what: &str) {
-        if holds {
-            self.line("32", &format!("  ok  {what}"));
-        } else {
-            self.failed += 1;
-            self.line("31", &format!("  FAILED  {what}"));
-        }
-    }
-
-    fn verdict(&mut self, text: &str, good: bool) {
-        self.line(if good { "1;32" } else { "1;31" }, text);
-    }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -118,10 +118,19 @@ impl Client {
         self.send(Method::DELETE, path, "application/json", Some(&json!({"gracePeriodSeconds": 0})))
     }
 
-    /// Any request. Panics where there is no answer.
+    /// Any request; again where the server says that it cannot answer yet, as it does while a definition is new. Panics where
+    /// there is no answer.
     pub fn send(&self, method: Method, path: &str, media: &str, body: Option<&Value>) -> Result<Value, Refusal> {
-        let what = format!("{method} {path}");
-        self.try_send(method, path, media, body).unwrap_or_else(|reason| panic!("{what}: {reason}"))
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.try_send(method.clone(), path, media, body);
+            match answer.unwrap_or_else(|reason| panic!("{method} {path}: {reason}")) {
+                Err(Refusal { code: 429, .. }) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Any request; the reason in words where there is no answer.
@@ -133,15 +142,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Result<Value, Refusal>, String> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let mut request = Request::builder().method(method).uri(path).header("host", "kubernetes");
-        request = request.header("user-agent", "e2e").header("accept", "application/json");
-        if !media.is_empty() {
-            request = request.header("content-type", media);
-        }
-        if let Some(token) = &self.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(Full::new(body)).map_err(|e| e.to_string())?;
+        let request = self.request(method, path, media, body);
         let mut connection = self.connection.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let answer = self.runtime.block_on(async {
             let work = tokio::time::timeout(PATIENCE, self.exchange(&mut connection, request));
@@ -152,6 +153,48 @@ impl Client {
         }
         let (code, content) = answer?;
         Ok(judged(code, &content))
+    }
+
+    /// Follows what happens to the objects of a collection, until `seen` says that it has seen enough; of each it is given the
+    /// kind of event, such as `MODIFIED`, and the object. `path` may say since which version: what has happened since then
+    /// comes first. Panics when nothing happens for a long time.
+    pub fn watch(&self, path: &str, mut seen: impl FnMut(&str, &Value) -> bool) {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let request = self.request(Method::GET, &format!("{path}{separator}watch=true"), "", Bytes::new());
+        let follow = async {
+            let mut connection = self.connect().await?;
+            let sent = connection.sender.send_request(request).await.map_err(|e| e.to_string())?;
+            let (status, mut body, mut rest) = (sent.status(), sent.into_body(), Vec::new());
+            loop {
+                let frame = tokio::time::timeout(PATIENCE, body.frame()).await;
+                let frame = frame.map_err(|_| format!("nothing has happened for {PATIENCE:?}"))?;
+                let frame = frame.ok_or("it has ended")?.map_err(|e| e.to_string())?;
+                rest.extend_from_slice(frame.data_ref().ok_or("no data")?);
+                if !status.is_success() {
+                    return Err(format!("{status}: {}", String::from_utf8_lossy(&rest)));
+                }
+                while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+                    let line: Vec<u8> = rest.drain(..=end).collect();
+                    let event: Value = serde_json::from_slice(&line).map_err(|e| e.to_string())?;
+                    if seen(event["type"].as_str().unwrap_or_default(), &event["object"]) {
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.runtime.block_on(follow).unwrap_or_else(|reason: String| panic!("watch of {path}: {reason}"));
+    }
+
+    fn request(&self, method: Method, path: &str, media: &str, body: Bytes) -> Request<Full<Bytes>> {
+        let mut request = Request::builder().method(method).uri(path).header("host", "kubernetes");
+        request = request.header("user-agent", "e2e").header("accept", "application/json");
+        if !media.is_empty() {
+            request = request.header("content-type", media);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        request.body(Full::new(body)).unwrap_or_else(|e| panic!("{path}: {e}"))
     }
 
     async fn exchange(

@@ -7,6 +7,7 @@ mod door;
 mod kubeconfig;
 mod objects;
 mod processes;
+mod rights;
 mod shared;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use audit::{Event, Mark};
 pub use client::{Client, Refusal};
 pub(crate) use door::{Way, Wire};
 pub use objects::ApiGroup;
+pub use rights::rights;
 pub use shared::Lease;
 
 use crate::daemon::{Daemon, PATIENCE};
@@ -51,18 +53,40 @@ const LOOPBACK: &str = "127.0.0.1";
 /// What kind of control plane to start. By default there is the API server alone, and in it what the plugin needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlPlaneOptions {
-    /// Which custom resources there are. With any, there is the plugin's service account with its rights, too.
+    /// Which custom resources there are. With any, there is the plugin's service account with its rights, too. Without, they are
+    /// those of most clusters once a test has put them there.
     pub resources: Option<ApiGroup>,
     /// Whether the controller manager runs. Without it nobody gives namespaces their default service account, empties
     /// deleted namespaces, or deletes what belongs to a deleted object.
     pub controller_manager: bool,
     /// Whether the scheduler runs. Without it a pod must name its node.
     pub scheduler: bool,
+    /// Whether kubelets will run. Without it the controller manager leaves nodes alone that nobody reports about.
+    pub kubelets: bool,
+    /// Whether what the API server is asked for is logged, for [`ControlPlane::audit`]. That takes a tenth of its time.
+    pub audited: bool,
+}
+
+impl ControlPlaneOptions {
+    /// Everything that a cluster with kubelets has, and nothing of the plugin's.
+    pub const CLUSTER: ControlPlaneOptions = ControlPlaneOptions {
+        resources: None,
+        controller_manager: true,
+        scheduler: true,
+        kubelets: true,
+        audited: false,
+    };
 }
 
 impl Default for ControlPlaneOptions {
     fn default() -> ControlPlaneOptions {
-        ControlPlaneOptions { resources: Some(ApiGroup::Crd), controller_manager: false, scheduler: false }
+        ControlPlaneOptions {
+            resources: Some(ApiGroup::Crd),
+            controller_manager: false,
+            scheduler: false,
+            kubelets: false,
+            audited: true,
+        }
     }
 }
 
@@ -98,7 +122,7 @@ impl ControlPlane {
         // What a client of ours writes arrives in small parts, the last of which would wait for an acknowledgement.
         host.ip("route replace local 127.0.0.1 dev lo table local scope host src 127.0.0.1 quickack 1");
         let files = Files::create(host.folder().join("control-plane"));
-        let api_server = Mutex::new(files.api_server(host, &etcd.endpoint(0)));
+        let api_server = Mutex::new(files.api_server(host, &etcd.endpoint(0), options.audited));
         let server = format!("https://{}:{PORT}", SERVERS[0]);
         let admin_kubeconfig = kubeconfig::with_certificate(files.folder(), "admin", &server, &files.admin);
         let admin = Client::new(host, LOOPBACK, PORT, &files.admin, &Credentials::Certificate);
@@ -117,7 +141,7 @@ impl ControlPlane {
         let host = plane.etcd.servers();
         let mut controllers = Vec::new();
         if options.controller_manager {
-            controllers.push(plane.files.controller_manager(host, &server));
+            controllers.push(plane.files.controller_manager(host, &server, options.kubelets));
         }
         if options.scheduler {
             controllers.push(plane.files.scheduler(host, &server));
@@ -150,6 +174,12 @@ impl ControlPlane {
     /// The file with the certificate of the authority that the API server's own is of.
     pub fn authority(&self) -> &Path {
         &self.files.admin.authority
+    }
+
+    /// Writes a kubeconfig of a node's kubelet, and returns its path, under which every host sees it.
+    pub(crate) fn kubeconfig_of_kubelet(&self, node: &str) -> PathBuf {
+        let identity = self.files.kubelet(node);
+        kubeconfig::with_certificate(self.files.folder(), node, &self.server(), &identity)
     }
 
     /// The kind of control plane.
@@ -275,7 +305,7 @@ impl ControlPlane {
         let mut api_server = self.api_server.lock().unwrap();
         // Its port must be free before.
         api_server.end();
-        *api_server = self.files.api_server(self.etcd.servers(), &self.etcd.endpoint(0));
+        *api_server = self.files.api_server(self.etcd.servers(), &self.etcd.endpoint(0), self.options.audited);
         drop(api_server);
         self.wait_until_ready();
         self.wait_until_resources_are_served();

@@ -90,7 +90,7 @@ impl ControlPlane {
 
     /// The group of the custom resources there are.
     pub fn group(&self) -> ApiGroup {
-        self.options().resources.expect("this control plane has custom resources")
+        self.options().resources.unwrap_or(ApiGroup::Crd)
     }
 
     /// The path of a custom resource's collection, such as that of `ippools`.

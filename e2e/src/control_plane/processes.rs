@@ -14,9 +14,12 @@ pub(super) const PORT: u16 = 6443;
 /// What the processes share: files in one folder.
 pub(super) struct Files {
     folder: PathBuf,
+    authority: Authority,
     /// The administrator, who may do everything.
     pub(super) admin: Identity,
     server: Identity,
+    /// What the API server is to kubelets, when somebody wants a pod's log, or a command run in it.
+    to_kubelets: Identity,
     controller_manager: Identity,
     scheduler: Identity,
     /// What tokens of service accounts are signed with.
@@ -33,11 +36,22 @@ impl Files {
         Files {
             admin: authority.issue_member("admin", "kubernetes-admin", "system:masters"),
             server: authority.issue("apiserver", "kube-apiserver", &[&SERVERS[..], &names].concat(), false),
+            to_kubelets: authority.issue_member(
+                "apiserver-to-kubelets",
+                "kube-apiserver-to-kubelets",
+                "system:masters",
+            ),
             controller_manager: authority.issue("controller-manager", "system:kube-controller-manager", &[], false),
             scheduler: authority.issue("scheduler", "system:kube-scheduler", &[], false),
             tokens: authority.issue("tokens", "service-accounts", &[], false),
+            authority,
             folder,
         }
+    }
+
+    /// The identity of a node's kubelet.
+    pub(super) fn kubelet(&self, node: &str) -> Identity {
+        self.authority.issue_member(node, &format!("system:node:{node}"), "system:nodes")
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -48,8 +62,8 @@ impl Files {
         self.folder.join("audit.log")
     }
 
-    /// Starts the API server on an etcd.
-    pub(super) fn api_server(&self, host: &Host, etcd: &str) -> Daemon {
+    /// Starts the API server on an etcd; `audited`: what it is asked for is logged.
+    pub(super) fn api_server(&self, host: &Host, etcd: &str, audited: bool) -> Daemon {
         let mut flags = Flags::default();
         flags.set("etcd-servers", etcd);
         flags.set("advertise-address", SERVERS[0]);
@@ -64,24 +78,31 @@ impl Files {
         flags.set("service-account-issuer", "https://kubernetes.default.svc");
         flags.file("service-account-key-file", &self.tokens.certificate);
         flags.file("service-account-signing-key-file", &self.tokens.key);
-        flags.file("audit-policy-file", &self.folder.join("audit-policy.yaml"));
-        flags.file("audit-log-path", &self.audit_log());
-        // Whoever has an answer finds in the log that it asked; the log stays one file.
-        flags.set("audit-log-mode", "blocking");
-        flags.set("audit-log-maxsize", "100000");
+        // Nobody knows nodes by name.
+        flags.set("kubelet-preferred-address-types", "InternalIP");
+        flags.file("kubelet-client-certificate", &self.to_kubelets.certificate);
+        flags.file("kubelet-client-key", &self.to_kubelets.key);
+        if audited {
+            flags.file("audit-policy-file", &self.folder.join("audit-policy.yaml"));
+            flags.file("audit-log-path", &self.audit_log());
+            // Whoever has an answer finds in the log that it asked; the log stays one file.
+            flags.set("audit-log-mode", "blocking");
+            flags.set("audit-log-maxsize", "100000");
+        }
         self.start(host, "kube-apiserver", flags)
     }
 
-    /// Starts the controller manager, but for what removes nodes, and pods from them, where no kubelet runs.
-    pub(super) fn controller_manager(&self, host: &Host, server: &str) -> Daemon {
+    /// Starts the controller manager; where no kubelets run, without what removes nodes, and pods from them.
+    pub(super) fn controller_manager(&self, host: &Host, server: &str, kubelets: bool) -> Daemon {
         let kubeconfig =
             kubeconfig::with_certificate(&self.folder, "controller-manager", server, &self.controller_manager);
         let mut flags = Flags::default();
         flags.file("kubeconfig", &kubeconfig);
-        flags.set(
-            "controllers",
-            "*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller",
-        );
+        if !kubelets {
+            let controllers =
+                "*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller";
+            flags.set("controllers", controllers);
+        }
         flags.file("service-account-private-key-file", &self.tokens.key);
         flags.file("root-ca-file", &self.server.authority);
         // Every controller has a role of its own.

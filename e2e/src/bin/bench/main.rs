@@ -4,6 +4,7 @@
 //! fails ends the benchmark. `settings.rs` says what can be chosen.
 
 mod crowd;
+mod kubelet;
 mod machine;
 mod measure;
 mod server;
@@ -45,6 +46,9 @@ fn run() -> Result<String, String> {
             let able: Vec<&Folder> = measured.iter().filter(|m| m.verbs.is_ok()).map(|m| m.folder).collect();
             report.push_str(&table::of_crowds(&crowd::measure(&settings, &able)?));
         }
+    }
+    if settings.kubelet {
+        report.push_str(&table::of_kubelet(&kubelet::measure(&settings)?));
     }
     if settings.tool {
         report.push_str(&table::of_tool(&tool::measure(&settings)?));

@@ -56,6 +56,8 @@ pub struct Settings {
     pub folders: Vec<Folder>,
     /// `DATASTORES`: some of `etcd`, `kubernetes` and `local`.
     pub datastores: Vec<Datastore>,
+    /// Whether `kubelet` is among them: no datastore either, but pods of a whole node, on the Kubernetes API.
+    pub kubelet: bool,
     /// Whether `calicoctl` is among them: not a datastore, but what is to be measured on a whole cluster in etcd.
     pub tool: bool,
     /// `N`: how many calls one at a time.
@@ -72,12 +74,13 @@ impl Settings {
         let plugins = chosen("PLUGINS", "bin");
         let datastores = chosen("DATASTORES", "etcd kubernetes local");
         let count = chosen("N", "100");
-        let (tools, datastores): (Vec<&str>, Vec<&str>) =
-            datastores.split_whitespace().partition(|name| *name == "calicoctl");
+        let (others, datastores): (Vec<&str>, Vec<&str>) =
+            datastores.split_whitespace().partition(|name| ["kubelet", "calicoctl"].contains(name));
         Ok(Settings {
             folders: plugins.split_whitespace().enumerate().map(folder).collect::<Result<_, _>>()?,
             datastores: datastores.into_iter().map(datastore).collect::<Result<_, _>>()?,
-            tool: !tools.is_empty(),
+            kubelet: others.contains(&"kubelet"),
+            tool: others.contains(&"calicoctl"),
             count: count.trim().parse().ok().filter(|&count| count > 0).ok_or(format!("N={count} is no count"))?,
         })
     }
@@ -100,6 +103,6 @@ fn datastore(name: &str) -> Result<Datastore, String> {
     let all = [Datastore::Etcd, Datastore::Kubernetes, Datastore::Local];
     all.into_iter().find(|datastore| datastore.name() == name).ok_or_else(|| {
         let names = all.map(Datastore::name).join(", ");
-        format!("DATASTORES={name} is unknown: there are {names}, calicoctl")
+        format!("DATASTORES={name} is unknown: there are {names}, kubelet, calicoctl")
     })
 }

@@ -1,10 +1,12 @@
 //! The figures as a person pastes them.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use e2e::Ran;
 
 use crate::crowd::Pair;
+use crate::kubelet::Measured as Pods;
 use crate::measure::{Figures, Measured, VERBS, spans};
 use crate::settings::{AT_ONCE, Datastore};
 use crate::tool::Measured as Tool;
@@ -90,6 +92,32 @@ pub fn of_tool(measured: &[Tool]) -> String {
     for Tool { folder, rows } in measured {
         let rows = rows.iter().map(|(label, runs)| (label, row(&runs.iter().collect::<Vec<_>>(), None, None)));
         lines.extend(rows.map(|(label, row)| line(label, folder, &row, |column| COLUMNS[column].1)));
+    }
+    aligned(&lines)
+}
+
+/// The table of pods on a kubelet: the middle, least and greatest of the rounds, in seconds. What the plugin costs is the
+/// difference within a round.
+pub fn of_kubelet(measured: &[Pods]) -> String {
+    let columns = ["median s", "min s", "max s", "rounds"].map(str::to_owned);
+    let mut lines =
+        vec![[vec![format!("kubelet, {AT_ONCE} pods at once"), "plugins".to_owned()], columns.to_vec()].concat()];
+    for Pods { folder, rounds } in measured {
+        let host_network = |[host, _]: &[Duration; 2]| host.as_secs_f64();
+        let networked = |[_, networked]: &[Duration; 2]| networked.as_secs_f64();
+        let more = |round: &[Duration; 2]| networked(round) - host_network(round);
+        let rows: [(&str, Vec<f64>); 3] = [
+            ("all run, hostNetwork", rounds.iter().map(host_network).collect()),
+            ("all run", rounds.iter().map(networked).collect()),
+            ("all run, less hostNetwork", rounds.iter().map(more).collect()),
+        ];
+        for (label, values) in rows {
+            let figures = [50, 0, 100].map(|percent| percentile(values.clone(), percent).unwrap_or_default());
+            let figures = figures.map(|figure| format!("{figure:.2}"));
+            lines.push(
+                [vec![label.to_owned(), folder.clone()], figures.to_vec(), vec![rounds.len().to_string()]].concat(),
+            );
+        }
     }
     aligned(&lines)
 }
