@@ -217,8 +217,9 @@ $(PODMAN_DEBIAN):
 
 ## What is made -----------------------------------------------------------------------------------------------------
 
-# The same sources make the same files, wherever they and cargo's are: files name neither.
+# The same sources make the same files, wherever they, what is made of them, and cargo's files are: none is named.
 HERE_NOT_NAMED := --config "target.$(TARGET).rustflags=['--remap-path-prefix=$(CURDIR)=/build', \
+    '--remap-path-prefix=$(abspath $(or $(CARGO_TARGET_DIR),target))=/build/target', \
     '--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo']"
 
 # The files appear complete or not at all: a call that runs one meanwhile keeps the old.
