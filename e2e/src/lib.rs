@@ -53,7 +53,7 @@ pub use conflist::{Conflist, addresses_of, calling_plugins};
 pub use container::Container;
 pub use containerd::{Containerd, Kept};
 pub use control_plane::{
-    ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal, rights,
+    ApiGroup, Client, ControlPlane, ControlPlaneOptions, Event, Lease, Mark, PLUGIN_ACCOUNT, Refusal, manifests, rights,
 };
 pub use ctl::{Ctl, Ground, Said};
 pub use daemon::Daemon;

@@ -159,21 +159,23 @@ struct Ran {
     status: Shared,
 }
 
+fn installer(
+    scratch: &Scratch,
+    world: &Rc<World>,
+    options: Options,
+    status: &Shared,
+) -> Installer<Rc<World>, Rc<World>> {
+    let (api, clock, stop) = (world.clone(), world.clone(), world.stop.clone());
+    Installer::new(options, scratch.paths(), api, clock, Log::silent(), stop, status.clone())
+}
+
 async fn run(scratch: &Scratch, world: &Rc<World>, variables: &[(&str, &str)]) -> Ran {
     let base =
         [("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("KUBERNETES_SERVICE_PORT", "443"), ("KUBERNETES_NODE_NAME", "n")];
     let options = Options::of(&[variables, &base].concat());
-    let (stop, status, stays) = (world.stop.clone(), Shared::default(), options.sleep);
-    let installer = Installer::new(
-        options,
-        scratch.paths(),
-        world.clone(),
-        world.clone(),
-        Log::silent(),
-        stop.clone(),
-        status.clone(),
-    );
-    let result = keep_installed(installer, stays, &stop, &mut Quiet).await;
+    let (status, stays) = (Shared::default(), options.sleep);
+    let installer = installer(scratch, world, options, &status);
+    let result = keep_installed(installer, stays, &world.stop, &mut Quiet).await;
     // Whatever goes on: about once a minute, and a few more.
     assert!(world.sleeps.get() <= world.monotonic.get() / 45 + 30, "{} looks", world.sleeps.get());
     Ran { result, status }
@@ -554,17 +556,9 @@ async fn two_writers_do_not_fight_without_end() {
     let file = scratch.path("host/etc/cni/net.d/10-calico.conflist");
     let other = Other { file, world: world.clone(), found: Cell::new(0) };
     let options = Options::of(&[("MANAGE_KUBECONFIG", "false")]);
-    let (stop, status) = (world.stop.clone(), Shared::default());
-    let installer = Installer::new(
-        options,
-        scratch.paths(),
-        world.clone(),
-        world.clone(),
-        Log::silent(),
-        stop.clone(),
-        status.clone(),
-    );
-    keep_installed(installer, true, &stop, &mut &other).await.unwrap();
+    let status = Shared::default();
+    let installer = installer(&scratch, &world, options, &status);
+    keep_installed(installer, true, &world.stop, &mut &other).await.unwrap();
     // 20 a minute, though there was a look every second.
     assert_eq!(other.found.get(), 60 * 20);
     assert!(

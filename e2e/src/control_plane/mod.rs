@@ -26,7 +26,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 pub use audit::{Event, Mark};
 pub use client::{Client, Refusal};
 pub(crate) use door::{Way, Wire};
-pub use objects::ApiGroup;
+pub use objects::{ApiGroup, manifests};
 pub use rights::rights;
 pub use shared::Lease;
 
@@ -63,7 +63,7 @@ pub struct ControlPlaneOptions {
     pub scheduler: bool,
     /// Whether kubelets will run. Without it the controller manager leaves nodes alone that nobody reports about.
     pub kubelets: bool,
-    /// Whether what the API server is asked for is logged, for [`ControlPlane::audit`]. That takes a tenth of its time.
+    /// Whether what the API server is asked for is logged, for [`ControlPlane::audit`].
     pub audited: bool,
 }
 

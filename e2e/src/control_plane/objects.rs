@@ -64,7 +64,7 @@ impl ApiGroup {
 }
 
 /// A folder or file of the manifests that operators apply.
-pub(super) fn manifests(name: &str) -> PathBuf {
+pub fn manifests(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace").join("manifests").join(name)
 }
 

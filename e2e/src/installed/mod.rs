@@ -3,13 +3,12 @@
 mod pods;
 mod workload;
 
-use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::{Mutex, MutexGuard};
 
 use serde_json::json;
 
-use crate::control_plane::{ControlPlane, ControlPlaneOptions, Refusal};
+use crate::control_plane::{ControlPlane, ControlPlaneOptions, manifests};
 use crate::executables::executable;
 use crate::lan::SERVERS;
 use crate::servers::ContainerdRelease;
@@ -35,10 +34,6 @@ pub struct Installed {
     /// Whether Calico's objects are in the etcd of the control plane, and not in its API.
     in_etcd: bool,
     _alone: MutexGuard<'static, ()>,
-}
-
-fn manifests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a workspace").join("manifests")
 }
 
 /// Two of them at once would take more than twice as long.
@@ -69,7 +64,7 @@ impl Installed {
     /// ready for pods.
     pub fn alone_with_etcd(release: ContainerdRelease) -> Installed {
         let cluster = Installed { in_etcd: true, ..Installed::bare(release) };
-        let text = std::fs::read_to_string(manifests().join("alone-etcd.yaml")).expect("the manifests are there");
+        let text = std::fs::read_to_string(manifests("alone-etcd.yaml")).expect("the manifests are there");
         let text = text.replace("http://127.0.0.1:2379", &cluster.plane.etcd().endpoint(0));
         let file = cluster.worker.host().folder().join("alone-etcd.yaml");
         std::fs::write(&file, text).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
@@ -89,7 +84,7 @@ impl Installed {
     /// Applies a file of the manifests, or a folder of theirs with a kustomization.
     #[track_caller]
     pub fn apply(&self, name: &str) {
-        let path = manifests().join(name);
+        let path = manifests(name);
         let flag = if path.is_dir() { "-k" } else { "-f" };
         self.plane.kubectl(&["apply", "--server-side", flag, path.to_str().expect("a path is text")]);
     }
@@ -133,9 +128,7 @@ impl Installed {
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kubernetes-services-endpoint"},
             "data": {"KUBERNETES_SERVICE_HOST": SERVERS[0], "KUBERNETES_SERVICE_PORT": "6443"}
         });
-        match self.plane.admin().create("/api/v1/namespaces/kube-system/configmaps", &map) {
-            Ok(_) | Err(Refusal { code: 409, .. }) => {}
-            Err(refusal) => panic!("{refusal}"),
-        }
+        let made = self.plane.admin().create("/api/v1/namespaces/kube-system/configmaps", &map);
+        made.unwrap_or_else(|refusal| panic!("{refusal}"));
     }
 }

@@ -71,46 +71,41 @@ impl Installed {
     /// objects agree.
     #[track_caller]
     pub fn assert_allocations_are_pods(&self) {
-        let mut found = Vec::new();
-        let path = "/api/v1/pods?fieldSelector=spec.nodeName=";
-        let deadline = Instant::now() + REST;
-        loop {
-            let pods = self.plane.admin().list(&format!("{path}{}", self.worker.name())).expect("pods can be listed");
-            let (stored, contradictions) = self.stored_and_contradictions();
-            found.clear();
-            found.extend(differences(&stored, &pods));
-            found.extend(contradictions.into_iter().map(|finding| format!("audit: {finding}")));
-            let links = self.worker.host().links().into_iter().filter(|link| link.starts_with("cali")).count();
+        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName={}", self.worker.name());
+        self.assert_none_at_rest("allocations and pods", |stored, links| {
+            let pods = self.plane.admin().list(&path).expect("pods can be listed");
+            let mut found = differences(stored, &pods);
             let networked = pods.iter().filter(|pod| !Pod::of(pod).host_network).count();
-            if links != networked {
-                found.push(format!("{links} interfaces of {networked} pods"));
+            if links.len() != networked {
+                found.push(format!("{} interfaces of {networked} pods", links.len()));
             }
-            if found.is_empty() {
-                return;
-            }
-            assert!(Instant::now() < deadline, "allocations and pods:\n{}", found.join("\n"));
-            std::thread::sleep(PAUSE);
-        }
+            found
+        });
     }
-}
 
-impl Installed {
     /// Asserts, once the node is at rest, that no pod has an address or an interface, and no handle is left.
     #[track_caller]
     pub fn assert_no_pod_is_networked(&self) {
-        let mut left = Vec::new();
+        self.assert_none_at_rest("left behind", |stored, links| {
+            let links = links.iter().map(|link| format!("link {link}"));
+            stored.leftovers().into_iter().chain(links).collect()
+        });
+    }
+
+    /// Asserts that nothing is found in what is stored and in the pods' interfaces on the host, and that the stored objects
+    /// agree, as soon as the node has come to rest.
+    #[track_caller]
+    fn assert_none_at_rest(&self, what: &str, find: impl Fn(&Stored, &[String]) -> Vec<String>) {
         let deadline = Instant::now() + REST;
         loop {
-            left.clear();
             let (stored, contradictions) = self.stored_and_contradictions();
-            left.extend(stored.leftovers());
-            left.extend(contradictions.into_iter().map(|finding| format!("audit: {finding}")));
-            let links = self.worker.host().links().into_iter();
-            left.extend(links.filter(|link| link.starts_with("cali")).map(|link| format!("link {link}")));
-            if left.is_empty() {
+            let links = self.worker.host().links().into_iter().filter(|link| link.starts_with("cali"));
+            let mut found = find(&stored, &links.collect::<Vec<_>>());
+            found.extend(contradictions.into_iter().map(|finding| format!("audit: {finding}")));
+            if found.is_empty() {
                 return;
             }
-            assert!(Instant::now() < deadline, "left behind:\n{}", left.join("\n"));
+            assert!(Instant::now() < deadline, "{what}:\n{}", found.join("\n"));
             std::thread::sleep(PAUSE);
         }
     }

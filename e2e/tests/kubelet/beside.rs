@@ -1,7 +1,7 @@
 //! From another installation to this one on a node at work, and back. The other is a stand-in for that of Calico's manifests: a
 //! DaemonSet `calico-node` of the same shape, whose init container installs executables that differ from ours in one byte.
 
-use e2e::{ContainerdRelease, Installed, Place, deployment, executable, executables_folder, until};
+use e2e::{ContainerdRelease, Installed, Place, deployment, executable, executables_folder, manifests, until};
 use serde_json::{Value, json};
 
 use crate::release::{Release, assert_installed, is_installed};
@@ -113,10 +113,10 @@ fn a_node_at_work_goes_over_to_these_executables_and_back() {
     let before = kept(&cluster);
 
     // As docs/install.md says.
-    let patch = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/overlays/beside/patch.yaml");
+    let patch = manifests("overlays/beside/patch.yaml");
     let of_system = |arguments: &[&str]| cluster.plane.kubectl(&[&["-n", "kube-system"], arguments].concat());
     let calico_node = "kube-system:daemonset/calico-node";
-    of_system(&["patch", "daemonset", "calico-node", "--patch-file", patch]);
+    of_system(&["patch", "daemonset", "calico-node", "--patch-file", patch.to_str().unwrap()]);
     cluster.wait_for_rollout(calico_node);
     assert_installed(&cluster, &executables_folder());
     assert_eq!(kept(&cluster), before);
@@ -136,8 +136,7 @@ fn a_node_at_work_goes_over_to_these_executables_and_back() {
     cluster.wait_for_rollout(calico_node);
     until("they are put back", || is_installed(&cluster, &executables_folder()));
     scale(2);
-    let overlay = concat!(env!("CARGO_MANIFEST_DIR"), "/../manifests/overlays/operator");
-    cluster.plane.kubectl(&["delete", "-k", overlay]);
+    cluster.plane.kubectl(&["delete", "-k", manifests("overlays/operator").to_str().unwrap()]);
     of_system(&["rollout", "restart", "daemonset/calico-node"]);
     cluster.wait_for_rollout(calico_node);
     assert_installed(&cluster, former.folder());

@@ -116,7 +116,7 @@ fn plane() -> ControlPlane {
 fn the_patch_changes_the_installer_alone_and_is_undone() {
     let plane = plane();
     let folder = kustomization("beside-patch", "");
-    let patch = manifests().join("overlays/beside/patch.yaml").to_string_lossy().into_owned();
+    let patch = manifests("overlays/beside/patch.yaml").to_string_lossy().into_owned();
     for shape in shapes() {
         let file = folder.join("calico.json");
         std::fs::write(&file, calico_node(shape).to_string()).unwrap();
@@ -147,7 +147,7 @@ fn a_manifest_that_is_applied_after_the_patch_puts_its_own_installer_back() {
     let plane = plane();
     let folder = kustomization("beside-release", "");
     let file = folder.join("calico.json");
-    let patch = manifests().join("overlays/beside/patch.yaml").to_string_lossy().into_owned();
+    let patch = manifests("overlays/beside/patch.yaml").to_string_lossy().into_owned();
     let apply = |object: &Value, more: &[&str]| {
         std::fs::write(&file, object.to_string()).unwrap();
         plane.kubectl(&[&["apply", "--validate=strict", "-f", file.to_str().unwrap()], more].concat());

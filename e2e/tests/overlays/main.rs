@@ -10,18 +10,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use e2e::{Client, ControlPlane, ControlPlaneOptions, kubectl_folder, until};
+use e2e::{Client, ControlPlane, ControlPlaneOptions, kubectl_folder, manifests, until};
 use serde_json::{Value, json};
 
 const IMAGE: &str = concat!("localhost/calico-install:", env!("CARGO_PKG_VERSION"));
 const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets";
 
-fn manifests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("manifests")
-}
-
 fn overlay(name: &str) -> String {
-    manifests().join("overlays").join(name).to_string_lossy().into_owned()
+    manifests("overlays").join(name).to_string_lossy().into_owned()
 }
 
 /// An API server without anything of Calico.
@@ -34,7 +30,7 @@ fn kustomization(name: &str, text: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("overlays").join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    std::os::unix::fs::symlink(manifests(), folder.join("manifests")).unwrap();
+    std::os::unix::fs::symlink(manifests(""), folder.join("manifests")).unwrap();
     std::fs::write(folder.join("kustomization.yaml"), text).unwrap();
     folder
 }

@@ -26,7 +26,7 @@ fn beside_an_operator_only_the_executables_are_ours() {
     assert_eq!(variable(container, "MANAGE_KUBECONFIG"), Some("false"));
     assert_eq!(variable(container, "STANDALONE"), None);
     // Every plugin of the image but the two.
-    let script = std::fs::read_to_string(manifests().join("../image/build.sh")).unwrap();
+    let script = std::fs::read_to_string(manifests("../image/build.sh")).unwrap();
     let skipped = variable(container, "SKIP_CNI_BINARIES").unwrap().replace(',', " ");
     assert!(script.contains(&format!("\nfor plugin in {skipped}; do\n")), "{skipped}");
     delete(&plane, ["-k", &folder]);

@@ -7,7 +7,7 @@ const OVERLAYS: [&str; 3] = ["alone", "alone-etcd", "operator"];
 #[test]
 fn plain_files_are_those_of_the_overlays() {
     for name in OVERLAYS {
-        let file = manifests().join(format!("{name}.yaml"));
+        let file = manifests(&format!("{name}.yaml"));
         let text = std::fs::read_to_string(&file).unwrap();
         let (comment, objects) = text.split_once('\n').unwrap();
         assert!(comment.starts_with('#') && comment.contains(&format!("overlays/{name}")), "{comment}");
@@ -19,7 +19,7 @@ fn plain_files_are_those_of_the_overlays() {
 fn plain_files_are_accepted() {
     let plane = empty_plane();
     for name in OVERLAYS {
-        let file = manifests().join(format!("{name}.yaml")).to_string_lossy().into_owned();
+        let file = manifests(&format!("{name}.yaml")).to_string_lossy().into_owned();
         plane.kubectl(&["apply", "--server-side", "--validate=strict", "--dry-run=server", "-f", &file]);
         // As most people do it.
         plane.kubectl(&["apply", "--validate=strict", "-f", &file]);
